@@ -58,10 +58,10 @@ def ensure(ws: Workspace, steps: Steps) -> Path:
         _need_host_tools()
         need_space(ws.state, NEEDED_BYTES, "making the SDK tree")
         names = packages(PACKAGES.read_text())
-        with steps.step(f"Making the SDK tree: Debian {SUITE}, {len(names)} packages and what they need"):
-            with made_beside(ws.sdk) as work:
-                _bootstrap(work, names, ws, from_host())
-                (work / KEY_FILE).write_text(wanted_key() + "\n")
+        title = f"Making the SDK tree: Debian {SUITE}, {len(names)} packages and what they need"
+        with steps.step(title), made_beside(ws.sdk) as work:
+            _bootstrap(work, names, ws, from_host())
+            (work / KEY_FILE).write_text(wanted_key() + "\n")
     return ws.sdk
 
 
@@ -115,20 +115,23 @@ def bootstrap_argv(tree: Path, names: list[str], cache: Path, sources: Sources |
     return argv + (sources.lines() if sources else [])
 
 
-_HINTS = (
-    (r"No space left", "free some space, or set ORLOP_STATE to a folder on a larger disk"),
-    (r"Temporary failure resolving|Could not connect|Connection (failed|refused|timed out)|Could not resolve",
-     "the package archive did not answer: check the network and this host's apt sources, then run the same again; "
-     "what was downloaded is kept"),
-    (r"NO_PUBKEY|not signed|Release file .* is not valid", "this host's debian-archive-keyring may be too old: "
-     "apt-get install --only-upgrade debian-archive-keyring"),
-    (r"unshare|uid_map|subuid", "unprivileged use needs user namespaces and an entry in /etc/subuid (package uidmap); "
-     "or run as root"),
-)  # fmt: skip
+_HINTS = {
+    r"No space left": "free some space, or set ORLOP_STATE to a folder on a larger disk",
+    r"Temporary failure resolving|Could not connect|Connection (failed|refused|timed out)|Could not resolve": (
+        "the package archive did not answer: check the network and this host's apt sources, then run the same again; "
+        "what was downloaded is kept"
+    ),
+    r"NO_PUBKEY|not signed|Release file .* is not valid": (
+        "this host's debian-archive-keyring may be too old: apt-get install --only-upgrade debian-archive-keyring"
+    ),
+    r"unshare|uid_map|subuid": (
+        "unprivileged use needs user namespaces and an entry in /etc/subuid (package uidmap); or run as root"
+    ),
+}
 
 
 def _bootstrap_hint(tail: str) -> str:
-    for pattern, hint in _HINTS:
+    for pattern, hint in _HINTS.items():
         if re.search(pattern, tail):
             return hint
     return "run the same again; what was downloaded is kept"
