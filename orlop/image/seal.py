@@ -1,0 +1,153 @@
+"""From a finished tree to what a machine boots: the usr image, its verity tree, the UKI, and a disk with all three.
+
+The root hash of the verity tree is on the UKI's command line and, split in two, it is the UUID of the two partitions:
+that is how the initrd finds them (systemd-veritysetup-generator(8), Discoverable Partitions Specification).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+from orlop.errors import CommandFailed
+from orlop.model.version import Version
+from orlop.sdk.run import sdk_run
+from orlop.workspace import Workspace
+
+EROFS = ("-zzstd,level=12", "-C131072", "-Efragments,dedupe", "--all-root", "--quiet")
+STUB = "usr/lib/systemd/boot/efi/linuxx64.efi.stub"
+LOADER = "usr/lib/systemd/boot/efi/systemd-bootx64.efi"
+LOADER_CONF = "timeout 0\neditor no\nauto-entries no\n"
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """The artifacts of one version in `folder`; `roothash` is hexadecimal."""
+
+    folder: Path
+    version: Version
+    roothash: str
+
+    @property
+    def usr(self) -> Path:
+        return self.folder / f"{self.version.usr_label}.usr.raw"
+
+    @property
+    def verity(self) -> Path:
+        return self.folder / f"{self.version.usr_label}.usr-verity.raw"
+
+    @property
+    def uki(self) -> Path:
+        return self.folder / f"{self.version.usr_label}.efi"
+
+    @property
+    def disk(self) -> Path:
+        return self.folder / f"{self.version.usr_label}.raw"
+
+    @property
+    def usr_uuid(self) -> uuid.UUID:
+        return uuid.UUID(self.roothash[:32])
+
+    @property
+    def verity_uuid(self) -> uuid.UUID:
+        return uuid.UUID(self.roothash[32:])
+
+    @property
+    def payload_bytes(self) -> int:
+        """What an update carries: usr image, verity tree and UKI."""
+        return sum(p.stat().st_size for p in (self.usr, self.verity, self.uki))
+
+
+def seed(version: Version, what: str) -> uuid.UUID:
+    """A UUID that is always the same for the same version and purpose."""
+    return uuid.UUID(bytes=hashlib.sha256(f"orlop {version} {what}".encode()).digest()[:16], version=4)
+
+
+def seal_usr(ws: Workspace, tree: Path, folder: Path, version: Version) -> Sealed:
+    """Make the usr image and the verity tree over it in `folder`."""
+    draft = Sealed(folder, version, "0" * 64)
+    sdk_run(
+        ws,
+        ["mkfs.erofs", *EROFS, "-T", str(version.epoch), "-U", str(seed(version, "usr")), draft.usr, tree / "usr"],
+        what="making the usr image",
+        binds=[folder, tree],
+    )
+    out = sdk_run(
+        ws,
+        [
+            *("veritysetup", "format", draft.usr, draft.verity),
+            *("--uuid", str(seed(version, "verity")), "--salt", seed(version, "salt").hex),
+            *("--data-block-size=4096", "--hash-block-size=4096", "--hash=sha256"),
+        ],
+        what="making the verity tree",
+        binds=[folder],
+    )
+    found = re.search(r"Root hash:\s+([0-9a-f]{64})", out)
+    if not found:
+        raise CommandFailed("veritysetup printed no root hash", code=0, tail=out)
+    return Sealed(folder, version, found[1])
+
+
+def command_line(text: str, roothash: str) -> str:
+    """The kernel command line: the words of os/cmdline, then the root hash. `#` begins a comment."""
+    words = [word for line in text.splitlines() for word in line.split("#", 1)[0].split()]
+    return " ".join([*words, f"usrhash={roothash}"])
+
+
+def make_uki(ws: Workspace, sealed: Sealed, *, kernel: Path, release: str, initrd: Path, os_release: Path) -> None:
+    """Join stub, kernel, initrd and command line into one EFI program."""
+    cmdline = command_line((ws.os_tree / "cmdline").read_text(), sealed.roothash)
+    sdk_run(
+        ws,
+        [
+            *("/usr/lib/systemd/ukify", "build"),
+            *("--stub", f"/{STUB}"),
+            *("--linux", kernel, "--initrd", initrd, "--uname", release),
+            *("--os-release", f"@{os_release}", "--cmdline", cmdline),
+            *("--output", sealed.uki),
+        ],
+        what="making the UKI",
+        binds=[sealed.folder, kernel.parent, initrd.parent, os_release.parent],
+    )
+
+
+def make_disk(ws: Workspace, sealed: Sealed, work: Path) -> None:
+    """Write the whole disk: os/disk says which partitions, `work` is a folder to build in."""
+    esp = work / "disk-root/esp"
+    (esp / "EFI/Linux").mkdir(parents=True)
+    (esp / "EFI/BOOT").mkdir()
+    (esp / "EFI/systemd").mkdir()
+    (esp / "loader").mkdir()
+    (esp / "loader/loader.conf").write_text(LOADER_CONF)
+    for name in ("EFI/BOOT/BOOTX64.EFI", "EFI/systemd/systemd-bootx64.efi"):
+        shutil.copyfile(ws.sdk / LOADER, esp / name)
+    shutil.copyfile(sealed.uki, esp / "EFI/Linux" / sealed.version.uki_name)
+    definitions = work / "disk-definitions"
+    definitions.mkdir()
+    values = {
+        "VERSION": str(sealed.version),
+        "USR": str(sealed.usr),
+        "USR_UUID": str(sealed.usr_uuid),
+        "VERITY": str(sealed.verity),
+        "VERITY_UUID": str(sealed.verity_uuid),
+    }
+    for conf in sorted((ws.os_tree / "disk").glob("*.conf")):
+        (definitions / conf.name).write_text(re.sub(r"@([A-Z_]+)@", lambda m: values[m[1]], conf.read_text()))
+    sdk_run(
+        ws,
+        [
+            *("env", f"SOURCE_DATE_EPOCH={sealed.version.epoch}"),
+            *("systemd-repart", "--empty=create", "--size=auto", "--dry-run=no", "--offline=yes", "--no-pager"),
+            *("--definitions", definitions, "--copy-source", work / "disk-root", "--json=off"),
+            *("--seed", str(seed(sealed.version, "disk")), sealed.disk),
+        ],
+        what="writing the disk image",
+        binds=[sealed.folder, work],
+    )
+    sdk_run(ws, ["fallocate", "--dig-holes", sealed.disk], what="making the disk image sparse", binds=[sealed.folder])
+
+
