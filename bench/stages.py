@@ -1,0 +1,113 @@
+"""How a boot's time divides into stages, from what the host saw and what the machine says of itself. Pure.
+
+    QEMU starts   firmware starts loader   kernel's clock is 0   /init starts   system manager starts   start-up done
+         ├────────── firmware ─────┼────── loader ─────┼── kernel ──┼──── initrd ─────┼──── userspace ──────┤
+         ├─────────────────────────── answering (the first good HTTP answer) ──────────────────┤
+
+The first borders are on the host's clock, the rest on the machine's; they meet in `kernel_at`, the moment on the
+host's clock at which the machine's own clock was 0.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from orlop.errors import BadInput
+
+# OVMF says on the console which boot entry it starts; the last one before the kernel is the one that ran
+_LOADER_STARTS = re.compile(rb"BdsDxe: starting Boot")
+_INIT_STARTS = re.compile(r"^\[\s*(\d+\.\d+)\].*\bRun /init as init process", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Stages:
+    """Seconds. A stage that could not be seen is None; `answering` counts from the start of QEMU."""
+
+    firmware: float | None
+    loader: float | None
+    kernel: float | None
+    initrd: float | None
+    userspace: float | None
+    answering: float
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Raw observations of one boot. `*_at`: seconds on the host's clock; `init`, `manager`: on the machine's."""
+
+    started_at: float
+    loader_at: float | None
+    kernel_at: float
+    answered_at: float
+    init: float | None
+    userspace: float
+    finish: float
+
+
+def stages(seen: Seen) -> Stages:
+    return Stages(
+        firmware=_between(seen.started_at, seen.loader_at),
+        loader=_between(seen.loader_at, seen.kernel_at),
+        kernel=seen.init,
+        initrd=_between(seen.init, seen.userspace),
+        userspace=_between(seen.userspace, seen.finish),
+        answering=seen.answered_at - seen.started_at,
+    )
+
+
+def _between(start: float | None, end: float | None) -> float | None:
+    return None if start is None or end is None else end - start
+
+
+def medians(boots: Sequence[Stages]) -> dict[str, float | None]:
+    """Stage by stage; a stage that any boot did not show is None."""
+    out: dict[str, float | None] = {}
+    for name in Stages.__dataclass_fields__:
+        values = [getattr(boot, name) for boot in boots]
+        out[name] = median(values) if values and None not in values else None
+    return out
+
+
+def loader_started(chunks: Iterable[tuple[float, bytes]]) -> float | None:
+    """When the firmware started the loader. `chunks`: console output as it came, each with its time."""
+    text = b""
+    found = None
+    for at, chunk in chunks:
+        before = len(_LOADER_STARTS.findall(text))
+        text += chunk
+        if len(_LOADER_STARTS.findall(text)) > before:
+            found = at
+    return found
+
+
+def init_started(kernel_log: str) -> float | None:
+    """When the kernel started /init, from `journalctl -k -o short-monotonic` (or dmesg): seconds, or None."""
+    found = _INIT_STARTS.search(kernel_log)
+    return float(found[1]) if found else None
+
+
+def manager_times(show: str) -> dict[str, float]:
+    """`systemctl show -p …TimestampMonotonic` → {"Userspace": seconds, …}. Raises BadInput for other text."""
+    out = {}
+    for line in show.split():
+        name, _, value = line.partition("=")
+        if not name.endswith("TimestampMonotonic") or not value.isdecimal():
+            raise BadInput(f"systemctl show printed {line!r} where a timestamp belongs")
+        out[name.removesuffix("TimestampMonotonic")] = int(value) / 1e6
+    return out
+
+
+def clock_zero(samples: Iterable[tuple[float, str, float]]) -> float:
+    """The host's time at which the machine's clock was 0.
+
+    `samples`: (host's time before, /proc/uptime as read, host's time after). The quickest round trip bounds the
+    answer best. Raises BadInput without a sample.
+    """
+    best = min(samples, key=lambda s: s[2] - s[0], default=None)
+    if best is None:
+        raise BadInput("the machine's clock was not read")
+    before, uptime, after = best
+    return (before + after) / 2 - float(uptime.split()[0])

@@ -1,0 +1,109 @@
+"""Stages from raw observations: borders add up, and what was not seen is not invented."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.stages import (
+    Seen,
+    Stages,
+    clock_zero,
+    init_started,
+    loader_started,
+    manager_times,
+    medians,
+    stages,
+)
+from orlop.errors import BadInput
+
+STEP = st.floats(0, 100)
+
+
+@given(st.tuples(STEP, STEP, STEP, STEP, STEP, STEP, STEP))
+def test_the_stages_add_up(steps: tuple[float, ...]) -> None:
+    start, firmware, loader, kernel, initrd, userspace, late = steps
+    seen = Seen(
+        started_at=start,
+        loader_at=start + firmware,
+        kernel_at=start + firmware + loader,
+        answered_at=start + late,
+        init=kernel,
+        userspace=kernel + initrd,
+        finish=kernel + initrd + userspace,
+    )
+    got = stages(seen)
+    assert got.firmware == pytest.approx(firmware)
+    assert got.loader == pytest.approx(loader)
+    assert got.kernel == kernel
+    assert got.initrd == pytest.approx(initrd)
+    assert got.userspace == pytest.approx(userspace)
+    assert got.answering == pytest.approx(late)
+
+
+def test_what_was_not_seen_is_missing() -> None:
+    got = stages(Seen(0, None, 5, 30, None, 12, 25))
+    assert got == Stages(None, None, None, None, 13, 30)
+
+
+def test_medians_are_stage_by_stage_and_miss_what_any_boot_misses() -> None:
+    boots = [Stages(1, 2, 3, 4, 5, 60), Stages(3, 2, 9, None, 6, 40), Stages(2, 2, 4, 4, 7, 50)]
+    assert medians(boots) == {
+        "firmware": 2,
+        "loader": 2,
+        "kernel": 4,
+        "initrd": None,
+        "userspace": 6,
+        "answering": 50,
+    }
+    assert set(medians([]).values()) == {None}
+
+
+FIRMWARE = b'BdsDxe: loading Boot0001 "UEFI Misc Device" from PciRoot(0x0)\r\nBdsDxe: starting Boot0001 "UEFI Misc'
+
+
+def test_the_loader_starts_when_the_firmware_says_so_last() -> None:
+    chunks = [
+        (1.0, FIRMWARE[:70]),
+        (2.0, FIRMWARE[70:90]),
+        (2.5, FIRMWARE[90:]),
+        (3.0, b"\r\n" + FIRMWARE),
+        (4.0, b"x"),
+    ]
+    assert loader_started(chunks[:3]) == 2.0
+    assert loader_started(chunks) == 3.0
+    assert loader_started([(1.0, b"nothing")]) is None
+    assert loader_started([]) is None
+
+
+@given(st.lists(st.integers(1, len(FIRMWARE) - 1), unique=True, max_size=6))
+def test_how_the_console_is_cut_into_chunks_does_not_matter(cuts: list[int]) -> None:
+    edges = [0, *sorted(cuts), len(FIRMWARE)]
+    chunks = [(float(end), FIRMWARE[start:end]) for start, end in pairwise(edges)]
+    complete = FIRMWARE.index(b"starting Boot") + len(b"starting Boot")
+    assert loader_started(chunks) == min(end for end in edges if end >= complete)
+
+
+def test_init_from_the_kernel_log() -> None:
+    log = "[    0.000000] n1 kernel: Linux version 6.12\n[    4.218374] n1 kernel: Run /init as init process\n"
+    assert init_started(log) == 4.218374
+    assert init_started("[    4.218374] Run /init as init process") == 4.218374
+    assert init_started("") is None
+
+
+def test_manager_times() -> None:
+    text = "UserspaceTimestampMonotonic=8100000\nFinishTimestampMonotonic=0\n"
+    assert manager_times(text) == {"Userspace": 8.1, "Finish": 0.0}
+    for bad in ("Userspace=1", "FinishTimestampMonotonic=", "error", "FinishTimestampMonotonic=-1"):
+        with pytest.raises(BadInput, match="timestamp"):
+            manager_times(bad)
+
+
+def test_the_quickest_reading_of_the_clock_decides() -> None:
+    samples = [(100.0, "40.00 70.1\n", 101.0), (102.0, "41.90 71.0\n", 102.02), (103.0, "43.00 1\n", 103.5)]
+    assert clock_zero(samples) == pytest.approx(102.01 - 41.90)
+    with pytest.raises(BadInput):
+        clock_zero([])
