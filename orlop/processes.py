@@ -1,7 +1,6 @@
 """Running other programs: output to a log file, a failure that says what happened, nothing left running.
 
-A child gets its own process group; on any exception, Ctrl-C included, the whole group is ended before the
-exception goes on.
+A child gets its own process group; when it is over, well or badly, Ctrl-C included, nothing of the group is left.
 """
 
 from __future__ import annotations
@@ -10,7 +9,8 @@ import os
 import signal
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -47,12 +47,13 @@ def run(
                 cwd=cwd,
                 start_new_session=True,
             )
-        except FileNotFoundError as e:
-            raise Missing(f"{what}: {e.filename!r} is not installed", hint=hint or "`make setup` installs it") from None
+        except (FileNotFoundError, PermissionError) as e:
+            raise _cannot_start(what, args[0], cwd, e, hint) from None
         try:
             child.communicate(stdin, timeout=timeout)
         except subprocess.TimeoutExpired:
-            raise TimedOut(f"{what}: {args[0]} did not end within {timeout:.0f} s", hint=hint) from None
+            where = f" (its output is in {log})" if log else ""
+            raise TimedOut(f"{what}: {args[0]} did not end within {timeout:.0f} s{where}", hint=hint) from None
         finally:
             end_group(child)
         out.seek(0)
@@ -76,17 +77,49 @@ def _output(log: Path | None) -> IO[bytes]:
     return log.open("w+b")
 
 
+def _cannot_start(what: str, program: str, cwd: Path | None, error: OSError, hint: str) -> Missing:
+    if cwd is not None and not cwd.is_dir():
+        return Missing(f"{what}: the folder {cwd} is not there", hint=hint)
+    reason = "is not installed" if isinstance(error, FileNotFoundError) else "may not be executed"
+    return Missing(f"{what}: {program!r} {reason}", hint=hint or "`make setup` installs what this needs")
+
+
 def end_group(child: subprocess.Popen[bytes], *, grace: float = 5.0) -> None:
-    """End the child and all of its process group: first politely, after `grace` seconds not. Safe when it is over."""
-    if child.poll() is not None:
-        return
+    """End the child and all of its process group: first politely, after `grace` seconds not. Safe when it is over.
+
+    The child must lead its group (`start_new_session`). What outlives a child that ended by itself is ended too.
+    """
     for sig in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(child.pid, sig)
         except ProcessLookupError:
             break
-        try:
-            child.wait(grace)
+        if _over(child, grace):
             break
-        except subprocess.TimeoutExpired:
+    child.wait(grace)
+
+
+def _over(child: subprocess.Popen[bytes], grace: float) -> bool:
+    """Wait until no process of the child's group runs, at most `grace` seconds. True when none does."""
+    end = time.monotonic() + grace
+    while time.monotonic() < end:
+        child.poll()  # reap it
+        if not any(_runs_in(child.pid)):
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def _runs_in(group: int) -> Iterator[bool]:
+    """Whether each process of the group runs. Zombies do not: who made them may reap them late or never."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            state, _, pgrp = (folder / "stat").read_text(errors="replace").rpartition(")")[2].split()[:3]
+        except (OSError, ValueError):  # it ended meanwhile
             continue
+        if int(pgrp) == group:
+            yield state not in "ZX"

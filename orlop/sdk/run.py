@@ -17,6 +17,9 @@ from orlop.workspace import Workspace
 _TOP_LINKS = ("bin", "sbin", "lib", "lib64")
 _FROM_HOST = ("/etc/passwd", "/etc/group", "/etc/hosts", "/etc/resolv.conf", "/etc/nsswitch.conf")
 
+# the host's own may name folders and locales that are not there
+_ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin", "TMPDIR": "/tmp", "LC_ALL": "C.UTF-8"}
+
 
 def in_sdk(
     ws: Workspace,
@@ -40,7 +43,7 @@ def in_sdk(
     for folder in dict.fromkeys([ws.root, ws.state, *binds]):
         cmd += ["--bind", folder, folder]
     cmd += ["--chdir", Path.cwd() if Path.cwd().is_relative_to(ws.root) else ws.root]
-    for name, value in {"PATH": "/usr/sbin:/usr/bin", **(env or {})}.items():
+    for name, value in {**_ENVIRONMENT, **(env or {})}.items():
         cmd += ["--setenv", name, value]
     if die_with_parent:
         cmd.append("--die-with-parent")

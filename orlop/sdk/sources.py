@@ -15,6 +15,10 @@ from dataclasses import dataclass
 SUITE = "trixie"
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
+CODENAMES = ("bookworm", "trixie", "forky", "sid", "oldstable", "stable", "testing", "unstable")
+
+_FORMAT = "$(REPO_URI)|$(RELEASE)|$(COMPONENT)|$(ORIGIN)"
+_REMOTE = re.compile(r"(mirror\+|tor\+)?(https?|ftp)://\S+$")
 _SETTINGS = re.compile(
     r'^(Acquire::(?:https?::|Retries\b|Check-Valid-Until\b|Check-Date\b|ForceIPv[46]\b)[^"]*) "([^"]*)";$'
 )
@@ -54,22 +58,33 @@ class Sources:
 def from_host() -> Sources | None:
     """Read this host's apt configuration. None when it names no Debian archive, or the host has no apt."""
     try:
-        targets = _apt("apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages")
+        targets = _apt("apt-get", "indextargets", "--format", _FORMAT, "Created-By: Packages")
         settings = _apt("apt-config", "dump")
-    except (FileNotFoundError, subprocess.CalledProcessError):
+    except (FileNotFoundError, subprocess.SubprocessError):
         return None
     return parse(targets.splitlines(), settings.splitlines())
 
 
-def parse(uris: Iterable[str], dump: Iterable[str]) -> Sources | None:
-    """`uris`: repository URIs, one an index; `dump`: the lines of `apt-config dump`."""
+def parse(targets: Iterable[str], dump: Iterable[str]) -> Sources | None:
+    """`targets`: one index a line, as `URI|suite|component|origin`; `dump`: the lines of `apt-config dump`.
+
+    A mirror may be called anything, so what counts is the suite it serves. `origin` is known once apt has fetched the
+    index; until then a repository that uses Debian's suite names must at least look like Debian by its address.
+    """
     main = security = None
-    for uri in (u.strip().rstrip("/") for u in uris):
-        last = uri.rsplit("/", 1)[-1]
-        if last == "debian" and main is None:
-            main = uri
-        elif last == "debian-security" and security is None:
-            security = uri
+    for line in targets:
+        uri, suite, component, origin, *_ = [*line.strip().split("|"), "", "", ""]
+        uri = uri.rstrip("/")
+        known = origin if "$(" not in origin else ""
+        if component != "main" or not _REMOTE.match(uri) or known not in ("", "Debian"):
+            continue
+        codename, _, pocket = suite.replace("/", "-").partition("-")
+        if codename not in CODENAMES or not (known or "debian" in uri.lower()):
+            continue
+        if pocket == "security":
+            security = security or uri
+        elif pocket in ("", "updates"):
+            main = main or uri
     if main is None or security is None:
         return None
     found = (_SETTINGS.match(line.strip()) for line in dump)
