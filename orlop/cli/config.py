@@ -1,0 +1,155 @@
+"""`orlop config`: translate a machine's configuration (Butane) to what it boots with (Ignition), or only check it.
+
+Exit status: 0 it is right; 1 it is not (with --strict also: there are warnings), or a file cannot be read or written;
+2 the command line is wrong. Findings go to stderr as text, with --json to stdout. With errors nothing is written,
+and an output file is whole or untouched.
+
+Why the imports are inside the functions: the whole command is to take less than 0.3 s, and most of it is loading Python.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from orlop.errors import BadInput, Missing
+
+if TYPE_CHECKING:
+    from orlop.provision.local import LocalFiles
+    from orlop.provision.translate import Result
+
+app = typer.Typer(help="Translate and check machine configurations (Butane).", no_args_is_help=True)
+
+_Strict = Annotated[bool, typer.Option("--strict", "-s", help="Treat warnings as errors.")]
+_FilesDir = Annotated[
+    Path | None, typer.Option("--files-dir", "-d", help="Folder that `local:` paths are relative to.", metavar="DIR")
+]
+
+
+@app.command()
+def build(
+    file: Annotated[str, typer.Argument(help="The configuration; - reads standard input.", metavar="FILE")],
+    output: Annotated[
+        str, typer.Option("--output", "-o", help="Write here instead of standard output.", metavar="OUT")
+    ] = "-",
+    pretty: Annotated[bool, typer.Option("--pretty", "-p", help="Indent the output.")] = False,
+    strict: _Strict = False,
+    files_dir: _FilesDir = None,
+) -> None:
+    """Translate a configuration to Ignition. Exit status 1 when it has errors."""
+    from orlop.provision.translate import translate
+
+    result = translate(_read(file), _files(files_dir), pretty=pretty, strict=strict)
+    _show(result, file)
+    if result.ignition is None:
+        raise typer.Exit(1)
+    text = result.ignition if result.ignition.endswith("\n") else result.ignition + "\n"
+    if output == "-":
+        sys.stdout.write(text)
+    else:
+        _write(Path(output), text)
+
+
+@app.command()
+def check(
+    files: Annotated[list[str], typer.Argument(help="Configurations; - reads standard input.", metavar="FILE...")],
+    strict: _Strict = False,
+    files_dir: _FilesDir = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Findings as JSON on standard output.")] = False,
+) -> None:
+    """Check configurations and write nothing. Exit status 1 when one of them has errors."""
+    from orlop.provision.translate import translate
+
+    local = _files(files_dir)
+    documents = []
+    good = True
+    for name in files:
+        result = translate(_read(name), local, strict=strict)
+        ok = not result.report.failed(strict=strict)
+        good = good and ok
+        if as_json:
+            entries = [entry.as_json() for entry in result.report.sorted()]
+            counts = {"errors": result.report.errors, "warnings": result.report.warnings}
+            documents.append({"file": _called(name), "ok": ok, **counts, "entries": entries})
+        else:
+            _show(result, name)
+            print(f"{_called(name)}: {_verdict(result, ok)}", file=sys.stderr)
+    if as_json:
+        import json
+
+        print(json.dumps({"files": documents}, indent=2))
+    if not good:
+        raise typer.Exit(1)
+
+
+@app.command(hidden=True)
+def reference() -> None:
+    """Print the reference of the `orlop` variant as Markdown: docs/reference/config-orlop.md is made of it."""
+    from orlop.provision.reference import markdown
+
+    sys.stdout.write(markdown())
+
+
+def _verdict(result: Result, ok: bool) -> str:
+    report = result.report
+    parts = [
+        f"{n} {what}{'' if n == 1 else 's'}" for n, what in ((report.errors, "error"), (report.warnings, "warning"))
+    ]
+    counts = ", ".join(part for part in parts if not part.startswith("0 "))
+    return ("good" if ok else "refused") + (f" ({counts})" if counts else "")
+
+
+def _show(result: Result, name: str) -> None:
+    if result.report.entries:
+        from orlop.provision.report import render
+
+        print(render(result.report, result.text, _called(name)), file=sys.stderr)
+
+
+def _called(name: str) -> str:
+    return "<stdin>" if name == "-" else name
+
+
+def _files(folder: Path | None) -> LocalFiles | None:
+    if folder is None:
+        return None
+    from orlop.provision.filesdir import FilesDir
+    from orlop.provision.local import LocalError
+
+    try:
+        return FilesDir(folder)
+    except LocalError as e:
+        raise BadInput(e.message, hint=e.hint) from None
+
+
+def _read(name: str) -> bytes:
+    """A configuration's bytes, one more than the limit at most: the translator then says that it is too large."""
+    from orlop.provision.yamltree import MAX_BYTES
+
+    if name == "-":
+        return sys.stdin.buffer.read(MAX_BYTES + 1)
+    try:
+        with Path(name).open("rb") as f:
+            return f.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise Missing(f"there is no configuration {name}", hint="give the path of a Butane file, or -") from None
+    except (OSError, ValueError) as e:
+        reason = e.strerror if isinstance(e, OSError) else "it is no file name"
+        raise BadInput(f"{name} cannot be read: {reason}", hint="give the path of a Butane file, or -") from None
+
+
+def _write(path: Path, text: str) -> None:
+    """Readable by the owner alone: a configuration holds secrets."""
+    from orlop.files import write_atomic
+
+    try:
+        target = path.resolve()
+        if target.exists() and not target.is_file():
+            raise BadInput(f"{path} is not a regular file", hint="name a file, or leave out -o for standard output")
+        write_atomic(target, text, mode=0o600)
+    except (OSError, ValueError) as e:
+        reason = e.strerror if isinstance(e, OSError) else "it is no file name"
+        raise BadInput(f"{path} cannot be written: {reason}", hint="name a file in a folder you may write to") from None

@@ -1,0 +1,180 @@
+"""Rules of `orlop`: its short forms, and what cannot be written on this system."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+
+from orlop.provision.report import Report
+from orlop.provision.rules import units, urls
+from orlop.provision.rules.unitfile import parse
+from orlop.provision.source import Place
+from orlop.provision.tree import Obj
+
+_LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+_HOSTNAME = re.compile(rf"{_LABEL}(\.{_LABEL})*", re.IGNORECASE)
+_WORD = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+_FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+_RELEASE = re.compile(r"20[0-9]{6}\.[0-9]{1,4}")
+_TIME = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
+_ZONE = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+){0,2}")
+_CA_HASH = re.compile(r"sha256:[0-9a-f]{64}")
+_PAIR = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}=[A-Za-z0-9._/-]{0,63}")
+_PEM = re.compile(r"\s*-----BEGIN PUBLIC KEY-----\s([A-Za-z0-9+/=\s]+)-----END PUBLIC KEY-----\s*")
+_ED25519 = bytes.fromhex("302a300506032b6570032100")  # the DER before the 32 bytes of the key
+
+# what a Quadlet file of each kind must have: its section, and one of these options in it
+QUADLETS = {
+    ".container": ("Container", ("Image", "Rootfs")),
+    ".pod": ("Pod", ()),
+    ".volume": ("Volume", ()),
+    ".network": ("Network", ()),
+    ".kube": ("Kube", ("Yaml",)),
+    ".image": ("Image", ("Image",)),
+    ".build": ("Build", ("ImageTag",)),
+}
+_STARTED = (".container", ".pod", ".kube")
+
+# where a file would be lost or could not be written, and why
+_NO_FILES = {
+    "/usr": "is read-only and checked by dm-verity",
+    "/bin": "is part of /usr, which is read-only",
+    "/sbin": "is part of /usr, which is read-only",
+    "/lib": "is part of /usr, which is read-only",
+    "/lib64": "is part of /usr, which is read-only",
+    "/proc": "belongs to the kernel",
+    "/sys": "belongs to the kernel",
+    "/dev": "is made anew by udev",
+    "/run": "is made anew when the system starts",
+    "/tmp": "is empty when the system starts",
+}
+
+
+def check(root: Obj, report: Report) -> None:
+    """What the user wrote in the short forms, before they become files."""
+    _match(root, "hostname", _HOSTNAME, "letters, digits and -, in parts joined by dots", report)
+    if len(root.text("hostname") or "") > 64:
+        report.error(root.at("hostname"), "a host name has at most 64 characters")
+    _update(root.obj("update"), report)
+    _cluster(root.obj("cluster"), report)
+    for key in root.obj("trust").objs("keys"):
+        _match(key, "name", _FILE_NAME, "letters, digits, `.`, `_` and `-`", report)
+        _one_of(key, "public_key", "local", report)
+    for quadlet in root.objs("quadlets"):
+        _quadlet(quadlet, report)
+
+
+def _update(update: Obj, report: Report) -> None:
+    for name in ("channel", "group"):
+        _match(update, name, _WORD, "small letters, digits and -", report)
+    _match(update, "pin", _RELEASE, "a version such as 20261123.1", report)
+    _urls(update, "urls", ("http", "https"), report)
+    window = update.obj("window")
+    if update.text("strategy") == "window" and not update.has("window"):
+        report.error(
+            update.at("strategy"), "the strategy `window` needs a window", "add `window:` with start and minutes"
+        )
+    elif update.has("window") and update.text("strategy") != "window":
+        report.warn(update.at("window"), "the window has no effect", "add `strategy: window`")
+    _match(window, "start", _TIME, "a time as in `02:30`", report)
+    minutes = window.number("minutes")
+    if minutes is not None and not 1 <= minutes <= 1440:
+        report.error(window.at("minutes"), "a window is open for 1 to 1440 minutes")
+    _match(window, "timezone", _ZONE, "a name as in `Europe/Berlin`", report)
+    lock = update.obj("lock")
+    if lock.has("url") and (reason := urls.http_problem(lock.text("url") or "")):
+        report.error(lock.at("url"), f"url: {reason}")
+    _match(lock, "group", re.compile(r"[A-Za-z0-9.-]+"), "letters, digits, `.` and `-`", report)
+
+
+def _cluster(cluster: Obj, report: Report) -> None:
+    _urls(cluster, "servers", ("https",), report)
+    _match(cluster, "ca_hash", _CA_HASH, "`sha256:` and 64 small hex digits", report)
+    token = cluster.text("token")
+    if token is not None and (not token.isprintable() or " " in token or len(token) > 512):
+        report.error(cluster.at("token"), "a token has no spaces and at most 512 characters")
+    labels = cluster.seq("labels")
+    for label, place in zip(labels.texts(), labels.places, strict=True):
+        if not _PAIR.fullmatch(label):
+            report.error(place, f"{label!r} is no label", "`key=value` of letters, digits, `.`, `_`, `/` and `-`")
+
+
+def _urls(obj: Obj, name: str, schemes: tuple[str, ...], report: Report) -> None:
+    value = obj.seq(name)
+    for url, place in zip(value.texts(), value.places, strict=True):
+        reason = urls.http_problem(url)
+        if not reason and urls.scheme(url) not in schemes:
+            reason = "it must begin with https://"
+        if reason:
+            report.error(place, f"{name}: {reason}")
+
+
+def _quadlet(quadlet: Obj, report: Report) -> None:
+    name = quadlet.text("name") or ""
+    if units.suffix(name) not in QUADLETS or not _FILE_NAME.fullmatch(name.replace("@", "_")):
+        report.error(quadlet.at("name"), f"{name!r} is no Quadlet file", f"NAME and one of: {' '.join(QUADLETS)}")
+    if not quadlet.objs("dropins") or (quadlet.has("contents") and quadlet.has("contents_local")):
+        _one_of(quadlet, "contents", "contents_local", report)
+    for dropin in quadlet.objs("dropins"):
+        units.check_dropin(dropin, report)
+
+
+def check_quadlet(name: str, text: str, place: Place, report: Report) -> None:
+    """The text of a Quadlet file, wherever it came from."""
+    parsed = parse(text)
+    kind = units.suffix(name)
+    if parsed.problem:
+        report.error(place, f"line {parsed.line} of the Quadlet file: {parsed.problem}")
+    elif kind in QUADLETS:
+        section, wanted = QUADLETS[kind]
+        if section not in parsed.sections and not (f"[{section}]" in text and not wanted):
+            report.error(place, f"{name} has no [{section}] section with options", "podman would not make a unit of it")
+        elif wanted and not any((section, option) in parsed.options for option in wanted):
+            report.error(place, f"{name} has no {' or '.join(wanted)} in [{section}]", "podman needs it")
+        elif kind in _STARTED and "Install" not in parsed.sections and ("Container", "Pod") not in parsed.options:
+            hint = "add [Install] with `WantedBy=multi-user.target`"
+            report.warn(place, f"{name} has no [Install] section, so it is not started at boot", hint)
+
+
+def check_key(text: bytes, place: Place, report: Report) -> None:
+    """A trusted key is one Ed25519 public key in PEM."""
+    found = _PEM.fullmatch(text.decode("utf-8", "replace"))
+    try:
+        der = base64.b64decode("".join(found[1].split()), validate=True) if found else b""
+    except binascii.Error:
+        der = b""
+    if not der.startswith(_ED25519) or len(der) != len(_ED25519) + 32:
+        hint = "`openssl pkey -pubout` writes one: -----BEGIN PUBLIC KEY-----"
+        report.error(place, "this is no Ed25519 public key in PEM", hint)
+
+
+def check_paths(root: Obj, report: Report) -> None:
+    """Files and file systems go only where they stay."""
+    storage = root.obj("storage")
+    for name in ("directories", "files", "links"):
+        for node in storage.objs(name):
+            _place(node, node.text("path") or "", report)
+    for filesystem in storage.objs("filesystems"):
+        if filesystem.flag("with_mount_unit"):
+            _place(filesystem, filesystem.text("path") or "", report)
+
+
+def _place(obj: Obj, path: str, report: Report) -> None:
+    for top, reason in _NO_FILES.items():
+        if path == top or path.startswith(top + "/"):
+            report.error(obj.at("path"), f"nothing can be put at {path}: {top} {reason}", "use /etc or /var")
+
+
+def _match(obj: Obj, name: str, pattern: re.Pattern[str], what: str, report: Report) -> None:
+    value = obj.text(name)
+    if value is not None and not pattern.fullmatch(value):
+        report.error(obj.at(name), f"{name} cannot be {value[:60]!r}", what)
+
+
+def _one_of(obj: Obj, first: str, second: str, report: Report) -> None:
+    given = [name for name in (first, second) if obj.has(name)]
+    if len(given) == 2:
+        report.error(obj.at(second), f"{first} and {second} are both given", "give one of them")
+    elif not given:
+        report.error(obj.place, f"{first} is missing", f"give {first} or {second}")
