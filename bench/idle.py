@@ -15,8 +15,8 @@ UNIT = "orlop-bench-idle"
 RESULT = "/run/orlop-bench-idle"
 SETTLE_SECONDS = 30  # a user manager ends 10 s after its last session (logind.conf(5), UserStopDelaySec=)
 
-# processes first: reading them must not wait for anything this script started
 PROBE = (
+    "systemctl stop ssh.service 2>/dev/null; "  # what the session before left; its socket starts it again
     "for p in /proc/[0-9]*; do "
     '[ -r $p/comm ] && read -r c <$p/comm && read -r g <$p/cgroup && echo "${p#/proc/} $g $c"; '
     'done 2>/dev/null; echo; while read -r l; do echo "$l"; done </proc/meminfo'

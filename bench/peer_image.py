@@ -128,7 +128,7 @@ def _make_uki(ws: Workspace, tree: Path, kernel: str, uki: Path) -> None:
 
 
 def _make_disk(ws: Workspace, tree: Path, uki: Path, folder: Path, work: Path, epoch: int) -> int:
-    """Write peer.raw; return the bytes of the root file system as it would be shipped (zstd at the level of our erofs)."""
+    """Write peer.raw; return the bytes of its root file system as it would be shipped (zstd at our erofs's level)."""
     for path in (tree / "boot").iterdir():  # kernel and initrd are in the UKI; not counted twice
         remove_tree(path)
     source = work / "disk-root"
