@@ -44,7 +44,7 @@ class Steps:
         self._write("  " * self._depth + "‣ " + title)
         self._depth += 1
         stop = threading.Event()
-        beat = threading.Thread(target=self._beat, args=(title, start, stop), daemon=True)
+        beat = threading.Thread(target=self._beat, args=(title, start, stop, self._depth), daemon=True)
         if not self.quiet:
             beat.start()
         mark = "✗"
@@ -60,9 +60,10 @@ class Steps:
             self.done.append((title, took))
             self._write("  " * self._depth + f"{mark} {title}: {took:.1f} s")
 
-    def _beat(self, title: str, start: float, stop: threading.Event) -> None:
+    def _beat(self, title: str, start: float, stop: threading.Event, depth: int) -> None:
         while not stop.wait(HEARTBEAT_SECONDS):
-            self._write("  " * self._depth + f"… {title}: {self.clock() - start:.0f} s so far")
+            if self._depth == depth:  # only the innermost step speaks
+                self._write("  " * self._depth + f"… {title}: {self.clock() - start:.0f} s so far")
 
     def _write(self, line: str) -> None:
         if not self.quiet:

@@ -15,7 +15,8 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from orlop.errors import CommandFailed, OrlopError
+from orlop.errors import CommandFailed, NoSpace, OrlopError
+from orlop.files import FULL, SPACE_HINT
 from orlop.steps import Steps
 
 # command: (module, name in it). A Typer app is mounted as a group, a function as a command.
@@ -29,14 +30,21 @@ _COMMANDS = {
 }
 
 
-class _Root(TyperGroup):
-    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
-        return [name for name, (module, _) in _COMMANDS.items() if importlib.util.find_spec(module)]
+def commands() -> dict[str, tuple[str, str]]:
+    """The sub-commands that are there: name, module, name in the module."""
+    return {name: where for name, where in _COMMANDS.items() if importlib.util.find_spec(where[0])}
+
+
+class Root(TyperGroup):
+    """Typer's group, whose sub-commands are loaded when named, and that turns errors into words."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return [*super().list_commands(ctx), *commands()]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        if cmd_name not in self.list_commands(ctx):
-            return None
-        module, attribute = _COMMANDS[cmd_name]
+        if (own := super().get_command(ctx, cmd_name)) is not None or cmd_name not in commands():
+            return own
+        module, attribute = commands()[cmd_name]
         found = getattr(importlib.import_module(module), attribute)
         if isinstance(found, typer.Typer):
             group = typer.main.get_command(found)
@@ -52,6 +60,11 @@ class _Root(TyperGroup):
         except OrlopError as e:
             _report(e)
             raise typer.Exit(1) from None
+        except OSError as e:
+            if e.errno not in FULL:
+                raise
+            _report(NoSpace(f"no space left on the disk of {e.filename or 'what is written to'}", hint=SPACE_HINT))
+            raise typer.Exit(1) from None
         except KeyboardInterrupt:
             print("\ninterrupted; nothing half-made was left", file=sys.stderr)
             raise typer.Exit(130) from None
@@ -59,7 +72,7 @@ class _Root(TyperGroup):
 
 app = typer.Typer(
     name="orlop",
-    cls=_Root,
+    cls=Root,
     help="An operating system made only to run containers: build it, try it, run it.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

@@ -91,7 +91,7 @@ def _bootstrap(work: Path, names: list[str], ws: Workspace, sources: Sources | N
         run(bootstrap_argv(tree, names, cache, sources), what="making the SDK tree", log=log)
     except CommandFailed as e:
         message = f"making the SDK tree failed (all of it in {log})"
-        raise CommandFailed(message, code=e.code, tail=e.tail, hint=_bootstrap_hint(e.tail)) from None
+        raise CommandFailed(message, code=e.code, tail=e.tail, hint=hint_for(e.tail)) from None
     # mmdebstrap makes its target itself; the tree's own top folders become `work`
     for entry in tree.iterdir():
         os.rename(entry, work / entry.name)
@@ -151,7 +151,8 @@ _HINTS = {
 }
 
 
-def _bootstrap_hint(tail: str) -> str:
+def hint_for(tail: str) -> str:
+    """What to do after mmdebstrap failed with these last lines."""
     for pattern, hint in _HINTS.items():
         if re.search(pattern, tail):
             return hint
