@@ -1,0 +1,213 @@
+"""`orlop lab`: whole machines on this computer.
+
+Without --name the commands mean the one lab there is, or the one called "default".
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from orlop.cli.session import steps, workspace
+from orlop.errors import OrlopError
+from orlop.lab import images, lab, ports, terminal
+from orlop.lab.lab import Lab, Plan
+from orlop.lab.machine import Node
+from orlop.lab.paths import DEFAULT_LAB
+from orlop.lab.report import LabReport, describe, lines
+from orlop.lab.wait import wait_verdict
+from orlop.workspace import Workspace
+
+app = typer.Typer(help="Whole machines on this computer.", no_args_is_help=True)
+
+SSH_FAILED = 255
+Name = Annotated[str | None, typer.Option("--name", help="Which lab; default: the only one, else 'default'.")]
+NodeName = Annotated[str, typer.Argument(metavar="NODE", help="n1, n2, …")]
+AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
+Timeout = Annotated[float, typer.Option("--timeout", help="Seconds to wait for each boot's verdict.", min=1)]
+
+
+def _name(ws: Workspace, given: str | None) -> str:
+    if given is not None:
+        return given
+    there = lab.names(ws)
+    return there[0] if len(there) == 1 else DEFAULT_LAB
+
+
+def _lab(name: str | None) -> Lab:
+    ws = workspace()
+    return lab.open_lab(ws, _name(ws, name))
+
+
+@app.command()
+def up(  # noqa: PLR0913, PLR0917 — one parameter, one option
+    ctx: typer.Context,
+    nodes: Annotated[int, typer.Option("--nodes", help="How many machines.")] = 1,
+    name: Annotated[str, typer.Option("--name", help="What to call the lab.")] = DEFAULT_LAB,
+    image: Annotated[
+        str | None, typer.Option("--image", help="A version, an image folder or a disk image; default: the newest.")
+    ] = None,
+    memory: Annotated[int, typer.Option("--memory", help="MiB for each machine.")] = 2048,
+    disk: Annotated[int, typer.Option("--disk", help="GiB for each machine; taken only as it is filled.")] = 12,
+    publish: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--publish", help="HOST:GUEST, a TCP port of 127.0.0.1 that leads to n1; node k gets HOST+k-1, 0 picks one."
+        ),
+    ] = None,
+    demo: Annotated[bool, typer.Option("--demo", help="Run the demo container on each machine.")] = False,
+    timeout: Timeout = 600,
+    keep_failed: Annotated[bool, typer.Option("--keep-failed", help="Leave a lab that does not come up.")] = False,
+) -> None:
+    """Make a lab and wait until every machine in it judged its boot good."""
+    ws = workspace()
+    plan = Plan(
+        image=images.resolve(ws, image),
+        name=name,
+        nodes=nodes,
+        memory_mib=memory,
+        disk_gib=disk,
+        publish=tuple(ports.parse(p) for p in publish or ()),
+        demo=demo,
+    )
+    made = lab.bring_up(ws, steps(ctx), plan, timeout=timeout, keep_failed=keep_failed)
+    _print([describe(made)])
+
+
+@app.command()
+def down(
+    ctx: typer.Context,
+    name: Name = None,
+    every: Annotated[bool, typer.Option("--all", help="Every lab.")] = False,
+) -> None:
+    """Stop a lab and remove everything of it, however broken it is."""
+    ws = workspace()
+    for each in lab.names(ws) if every else [_name(ws, name)]:
+        with steps(ctx).step(f"Removing lab {each}"):
+            lab.down(ws, each)
+
+
+@app.command("list")
+def list_labs(as_json: AsJson = False) -> None:
+    """Every lab: its name, image and nodes."""
+    found = _describe_all(workspace())
+    if as_json:
+        short = [{"name": r.name, "version": r.version, "trouble": r.trouble} for r in found]
+        print(json.dumps([{**s, "nodes": [n.name for n in r.nodes]} for s, r in zip(short, found, strict=True)]))
+        return
+    for report in found:
+        nodes = " ".join(node.name for node in report.nodes)
+        print(f"{report.name:<16} {report.version or '-':<14} {report.trouble or nodes}")
+
+
+@app.command()
+def status(name: Name = None, as_json: AsJson = False) -> None:
+    """What each machine is doing, and how to reach it. All labs, or the one named."""
+    ws = workspace()
+    found = [describe(lab.open_lab(ws, name))] if name else _describe_all(ws)
+    if as_json:
+        print(json.dumps([asdict(report) for report in found], indent=1))
+    else:
+        _print(found)
+
+
+@app.command("exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+def execute(
+    node: NodeName,
+    command: Annotated[list[str] | None, typer.Argument(help="The command, after `--`; none: a shell.")] = None,
+    name: Name = None,
+) -> None:
+    """Run a command on a machine as root, word for word. Its input, output and exit status are passed through."""
+    words = command[1:] if command and command[0] == "--" else command or []
+    interactive = sys.stdin.isatty() and sys.stdout.isatty()
+    code = subprocess.call(_lab(name).node(node).argv(words, tty=interactive))
+    if code == SSH_FAILED:
+        print(f"hint: 255 is ssh's own: `orlop lab logs {node}` shows what the machine is doing", file=sys.stderr)
+    raise typer.Exit(code if code >= 0 else 128 - code)
+
+
+@app.command()
+def console(node: NodeName, name: Name = None) -> None:
+    """Sit at a machine's serial console; Ctrl-] leaves it."""
+    machine = _lab(name).node(node)
+    print(f"console of {node}; Ctrl-] leaves", file=sys.stderr)
+    terminal.attach(machine.at.console)
+
+
+@app.command()
+def logs(
+    node: NodeName,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on as it is written, until Ctrl-C.")] = False,
+    name: Name = None,
+) -> None:
+    """Print a machine's serial console since it was made."""
+    path = _lab(name).node(node).at.console_log
+    try:
+        _copy_log(path, follow)
+    except KeyboardInterrupt:
+        return
+
+
+def _copy_log(path: Path, follow: bool) -> None:
+    out = sys.stdout.buffer
+    with path.open("rb") as f:
+        while True:
+            data = f.read(65536)
+            out.write(data)
+            out.flush()
+            if not data:
+                if not follow or not path.exists():
+                    return
+                time.sleep(0.2)
+
+
+@app.command("power-cut")
+def power_cut(ctx: typer.Context, node: NodeName, name: Name = None) -> None:
+    """Take a machine's power away without warning."""
+    _lab(name).node(node).power_cut()
+    steps(ctx).note(f"{node} is off; `orlop lab start {node}` starts it")
+
+
+@app.command()
+def cut(ctx: typer.Context, node: NodeName, name: Name = None) -> None:
+    """Unplug a machine's network, all of it."""
+    _lab(name).node(node).cut()
+    steps(ctx).note(f"{node} is cut off; `orlop lab heal {node}` plugs it in again")
+
+
+@app.command()
+def heal(ctx: typer.Context, node: NodeName, name: Name = None) -> None:
+    """Plug a machine's network in again."""
+    _lab(name).node(node).heal()
+    steps(ctx).note(f"{node} is plugged in")
+
+
+@app.command()
+def start(ctx: typer.Context, node: NodeName, name: Name = None, timeout: Timeout = 600) -> None:
+    """Start a machine that is off, from the disk it left, and wait for its verdict."""
+    machine: Node = _lab(name).node(node)
+    with steps(ctx).step(f"Starting {node}"):
+        machine.start()
+        wait_verdict(machine, steps(ctx), timeout=timeout)
+
+
+def _describe_all(ws: Workspace) -> list[LabReport]:
+    found = []
+    for each in lab.names(ws):
+        try:
+            found.append(describe(lab.open_lab(ws, each)))
+        except OrlopError as e:
+            found.append(LabReport(name=each, trouble=f"{e.message} ({e.hint})"))
+    return found
+
+
+def _print(reports: list[LabReport]) -> None:
+    for report in reports:
+        print("\n".join(lines(report)))

@@ -1,0 +1,228 @@
+"""One node: its power, its network, its console, commands on it.
+
+A `Node` holds no state but where to look: each question reads lab.json and the console log anew, each change is made
+under the lab lock. So several processes may hold one at the same time, and it stays right when a machine dies on its
+own.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from orlop.errors import Busy, CommandFailed, Missing, OrlopError, TimedOut
+from orlop.lab import ports, qmp, ssh
+from orlop.lab import state as records
+from orlop.lab.paths import NodePaths, Paths
+from orlop.lab.pids import alive, from_file, kill
+from orlop.lab.qemu import NICS, Machine, command, private_ip
+from orlop.lab.state import LabState, NodeState
+from orlop.processes import end_group, run
+from orlop.sdk.run import in_sdk, sdk_run
+
+START_SECONDS = 60.0
+_POLL = 0.25
+_HOPELESS = ("kernel panic", "emergency mode", "init froze", "verity")
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command on a node did."""
+
+    code: int
+    out: str
+    err: str
+
+
+@dataclass(frozen=True)
+class Node:
+    paths: Paths
+    name: str
+
+    @property
+    def at(self) -> NodePaths:
+        return self.paths.node(self.name)
+
+    def state(self) -> NodeState:
+        return records.read(self.paths).node(self.name)
+
+    @property
+    def running(self) -> bool:
+        return alive(self.state().process)
+
+    @property
+    def ip(self) -> str:
+        """Its address on the lab's private network."""
+        return private_ip(self.state().index)
+
+    def port(self, guest: int) -> int:
+        """The port of this computer that leads to the node's TCP port `guest`."""
+        state = self.state()
+        for forward in (ports.Forward(state.ssh_port, 22), *state.forwards):
+            if forward.guest == guest:
+                return forward.host
+        raise Missing(f"{self.name} has no forwarded port {guest}", hint=f"bring the lab up with --publish 0:{guest}")
+
+    # power and network
+
+    def start(self) -> None:
+        """Power on a node that is off; its disk is as the last power-off left it."""
+        with records.lock(self.paths.ws):
+            lab = records.read(self.paths)
+            if alive(lab.node(self.name).process):
+                raise Busy(f"{self.name} runs already", hint=f"`orlop lab power-cut {self.name}` first")
+            launch(self.paths, lab, self.name)
+
+    def power_cut(self) -> None:
+        """Take its power away: no warning, nothing flushed."""
+        with records.lock(self.paths.ws):
+            lab = records.read(self.paths)
+            node = lab.node(self.name)
+            if node.process is None or not alive(node.process):
+                raise Missing(f"{self.name} is off already", hint=f"`orlop lab start {self.name}` starts it")
+            if not kill(node.process):
+                raise OrlopError(f"QEMU of {self.name} (process {node.process.pid}) does not end", hint="try again")
+            records.write(self.paths, lab.with_node(replace(node, process=None)))
+
+    def cut(self) -> None:
+        """Unplug all of its network. It stays unplugged over power cuts, until `heal`."""
+        self._plug(up=False)
+
+    def heal(self) -> None:
+        """Plug its network in again."""
+        self._plug(up=True)
+
+    def _plug(self, *, up: bool) -> None:
+        with records.lock(self.paths.ws):
+            lab = records.read(self.paths)
+            node = lab.node(self.name)
+            if alive(node.process):
+                set_links(self.at, up=up)
+            records.write(self.paths, lab.with_node(replace(node, cut=not up)))
+
+    # commands
+
+    def argv(self, remote: Sequence[str], *, tty: bool = False, extra: Sequence[str] = ()) -> list[str]:
+        """The command line that runs `remote` there. Raises Missing (it is off) or Busy (it is cut off)."""
+        node = self.state()
+        if not alive(node.process):
+            raise Missing(f"{self.name} is off", hint=f"`orlop lab start {self.name}` starts it")
+        if node.cut:
+            raise Busy(
+                f"{self.name} is cut off from its network, and commands reach it over the network",
+                hint=f"`orlop lab heal {self.name}` first; `orlop lab console {self.name}` works without a network",
+            )
+        return ssh.command(self.paths, self.name, node.ssh_port, remote, tty=tty, extra=extra)
+
+    def run(self, *remote: str, stdin: bytes = b"", timeout: float = 120.0) -> Ran:
+        """Run a command there as root, word for word, and return what it did. Raises TimedOut."""
+        child = subprocess.Popen(
+            self.argv(remote),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+        try:
+            out, err = child.communicate(stdin, timeout=timeout)
+        except subprocess.TimeoutExpired:
+            raise TimedOut(f"{' '.join(remote)!r} on {self.name} did not end within {timeout:.0f} s") from None
+        finally:
+            end_group(child)
+            for stream in (child.stdin, child.stdout, child.stderr):
+                if stream:
+                    stream.close()
+        return Ran(child.returncode, out.decode(errors="replace"), err.decode(errors="replace"))
+
+    def sh(self, script: str, *, stdin: bytes = b"", timeout: float = 120.0) -> str:
+        """Run a shell script there and return its output. Raises CommandFailed when it ends badly."""
+        ran = self.run("sh", "-c", script, stdin=stdin, timeout=timeout)
+        if ran.code != 0:
+            raise CommandFailed(
+                f"on {self.name}: {script!r} ended with {ran.code}", code=ran.code, tail=(ran.out + ran.err)[-2000:]
+            )
+        return ran.out
+
+    def wait_ssh(self, timeout: float = 120.0) -> None:
+        """Wait until commands reach it. Raises TimedOut."""
+        until = time.monotonic() + timeout
+        while (left := until - time.monotonic()) > 0:
+            try:
+                if self.run("true", timeout=max(1.0, min(left, 30.0))).code == 0:
+                    return
+            except TimedOut:
+                continue
+            time.sleep(1.0)
+        raise TimedOut(f"{self.name} did not let us in over SSH within {timeout:.0f} s", hint=self._look())
+
+    # console
+
+    def console_size(self) -> int:
+        """Bytes in its console log: what is written from now on begins here."""
+        try:
+            return self.at.console_log.stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def console_text(self, start: int | None = None) -> str:
+        """Its console from byte `start`; None: from when it was last powered on."""
+        if start is None:
+            start = (self.state().boots or (0,))[-1]
+        try:
+            with self.at.console_log.open("rb") as f:
+                f.seek(start)
+                return f.read().decode(errors="replace")
+        except FileNotFoundError:
+            return ""
+
+    def _look(self) -> str:
+        return f"its console is kept in {self.at.console_log}"
+
+
+def set_links(at: NodePaths, *, up: bool) -> None:
+    for nic in NICS:
+        qmp.ask(at.qmp, "set_link", {"name": nic, "up": up})
+
+
+def launch(paths: Paths, lab: LabState, name: str) -> LabState:
+    """Start QEMU for a node and record it; the caller holds the lock. Returns the new record.
+
+    Raises Busy (one of its ports was taken meanwhile) or CommandFailed with what QEMU said.
+    """
+    node, at = lab.node(name), paths.node(name)
+    for port in node.ports:
+        ports.need_free(port, ())
+    machine = Machine(
+        lab=lab.name,
+        name=name,
+        index=node.index,
+        memory_mib=node.memory_mib,
+        accelerator=lab.acceleration.name,
+        paths=at,
+        ssh_port=node.ssh_port,
+        forwards=node.forwards,
+        switch=paths.switch,
+        media=paths.media if node.media else None,
+    )
+    at.pid.unlink(missing_ok=True)
+    start = at.console_log.stat().st_size if at.console_log.exists() else 0
+    argv = in_sdk(paths.ws, command(machine), die_with_parent=False)
+    run(argv, what=f"starting {name}", timeout=START_SECONDS)
+    process = from_file(at.pid)
+    if process is None:
+        log = at.qemu_log.read_text(errors="replace") if at.qemu_log.exists() else ""
+        raise CommandFailed(f"QEMU of {name} ended at once (log {at.qemu_log})", code=1, tail=log[-2000:])
+    lab = lab.with_node(replace(node, process=process, boots=(*node.boots, start)))
+    records.write(paths, lab)
+    if node.cut:
+        set_links(at, up=False)
+    return lab
+
+
+def make_disk(paths: Paths, base: Path, disk: Path, gib: int) -> None:
+    """A node's own disk: nothing but what differs from `base`, which must stay where it is."""
+    argv = ["qemu-img", "create", "-q", "-f", "qcow2", "-b", str(base), "-F", "raw", str(disk), f"{gib}G"]
+    sdk_run(paths.ws, argv, what=f"making the disk {disk.name}", timeout=START_SECONDS)

@@ -1,0 +1,81 @@
+"""Ports of this computer that lead to a node: parsed, checked, picked.
+
+A port is held by the lab's record (lab.json) from the moment it is picked, also while its node is off; `taken` is the
+union of all labs' records, read under the lock that guards them.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from orlop.errors import BadInput, Busy
+
+LOOPBACK = "127.0.0.1"
+FIRST, LAST = 22000, 29999  # below the range outgoing connections use
+
+_FORWARD = re.compile(r"([0-9]{1,5}):([0-9]{1,5})")
+
+
+@dataclass(frozen=True)
+class Forward:
+    """TCP `host` on 127.0.0.1 leads to TCP `guest` on the node. `host` 0 means: pick one."""
+
+    host: int
+    guest: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.host <= 65535 or not 1 <= self.guest <= 65535:
+            raise BadInput(
+                f"{self.host}:{self.guest} is no pair of ports",
+                hint="give HOST:GUEST, each 1 to 65535; HOST 0 picks one",
+            )
+
+
+def parse(text: str) -> Forward:
+    """`HOST:GUEST`, both TCP port numbers."""
+    m = _FORWARD.fullmatch(text)
+    if not m:
+        raise BadInput(
+            f"--publish {text!r} is no pair of ports", hint="give HOST:GUEST, for example 8080:80; HOST 0 picks one"
+        )
+    return Forward(int(m[1]), int(m[2]))
+
+
+def is_free(port: int) -> bool:
+    """Whether a server could listen on this port of the loopback now."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            s.bind((LOOPBACK, port))
+            s.listen(1)  # a wildcard listener is found only here
+        except OSError:
+            return False
+    return True
+
+
+def pick(taken: Iterable[int]) -> int:
+    """A free port that no record holds."""
+    held = set(taken)
+    for port in range(FIRST, LAST + 1):
+        if port not in held and is_free(port):
+            return port
+    raise Busy(
+        f"no free port from {FIRST} to {LAST}",
+        hint="`orlop lab list` shows labs; `orlop lab down --all` frees their ports",
+    )
+
+
+def need_free(port: int, taken: Iterable[int]) -> None:
+    """Raise Busy unless this port can be had."""
+    if port in set(taken):
+        raise Busy(
+            f"port {port} belongs to another lab", hint="choose another port, or bring that lab down: `orlop lab list`"
+        )
+    if not is_free(port):
+        raise Busy(
+            f"port {port} on {LOOPBACK} is in use by another program, or may not be used by this user",
+            hint=f"choose another port; `ss -ltnp sport = :{port}` shows who listens",
+        )

@@ -1,0 +1,103 @@
+"""One machine as a QEMU command line. Pure.
+
+q35 with UEFI, two virtual CPUs, virtio for everything, no display: a cloud machine. QEMU makes itself a daemon once the
+machine exists, so starting it needs no polling: when the command ends well, its sockets and its pid file are there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+from orlop.lab.nodeconfig import CREDENTIAL, PRIVATE_NETWORK
+from orlop.lab.paths import NodePaths
+from orlop.lab.ports import LOOPBACK, Forward
+
+PROGRAM = "qemu-system-x86_64"
+CPUS = 2
+FIRMWARE = Path("/usr/share/OVMF/OVMF_CODE_4M.fd")  # inside the SDK
+FIRMWARE_VARS = Path("usr/share/OVMF/OVMF_VARS_4M.fd")  # below the SDK
+LISTEN = "server=on,wait=off"
+NICS = ("nic0", "nic1")
+MEDIA_SERIAL = "orlop-media"
+
+ACCELERATORS = {
+    "kvm": ("-accel", "kvm", "-cpu", "host"),
+    "tcg": ("-accel", "tcg,thread=multi,tb-size=512", "-cpu", "max"),
+}
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Everything QEMU is told. `switch` and `media` may be None: no private network, no second disk."""
+
+    lab: str
+    name: str
+    index: int
+    memory_mib: int
+    accelerator: str
+    paths: NodePaths
+    ssh_port: int
+    forwards: tuple[Forward, ...] = ()
+    switch: Path | None = None
+    media: Path | None = None
+
+
+def mac(lab: str, index: int, nic: int) -> str:
+    """A locally administered address: the same for a node of the same name, different between labs."""
+    h = hashlib.sha256(lab.encode()).digest()
+    return f"52:54:{nic:02x}:{h[0]:02x}:{h[1]:02x}:{index:02x}"
+
+
+def private_ip(index: int) -> str:
+    return f"{PRIVATE_NETWORK}.{10 + index}"
+
+
+def command(m: Machine) -> list[str]:
+    """The argument list, the program included."""
+    p = m.paths
+    return [
+        PROGRAM,
+        *("-name", f"{m.lab}/{m.name}", "-uuid", str(uuid.uuid5(uuid.NAMESPACE_URL, f"orlop:{p.folder}"))),
+        *("-machine", "q35,vmport=off", *ACCELERATORS[m.accelerator]),
+        *("-smp", str(CPUS), "-m", str(m.memory_mib)),
+        *("-nodefaults", "-no-user-config", "-display", "none", "-vga", "none", "-boot", "strict=on"),
+        *("-daemonize", "-pidfile", str(p.pid), "-D", str(p.qemu_log)),
+        *("-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={FIRMWARE}"),
+        *("-drive", f"if=pflash,unit=1,format=raw,file={_value(p.vars)}"),
+        *_disk("disk", p.disk, "qcow2,discard=unmap,detect-zeroes=unmap", "orlop-system,bootindex=0"),
+        *(_disk("media", m.media, "raw,readonly=on", MEDIA_SERIAL) if m.media else ()),
+        *_network(m),
+        *("-device", "virtio-rng-pci"),
+        *("-chardev", f"socket,id=con,path={_value(p.console)},{LISTEN},logappend=on,logfile={_value(p.console_log)}"),
+        *("-serial", "chardev:con"),
+        *("-chardev", f"socket,id=qmp,path={_value(p.qmp)},{LISTEN}", "-mon", "chardev=qmp,mode=control"),
+        *("-fw_cfg", f"name=opt/io.systemd.credentials/{CREDENTIAL},file={_value(p.config)}"),
+    ]
+
+
+def _disk(name: str, file: Path, how: str, device: str) -> tuple[str, ...]:
+    return (
+        *("-drive", f"if=none,id={name},file={_value(file)},format={how}"),
+        *("-device", f"virtio-blk-pci,drive={name},serial={device}"),
+    )
+
+
+def _network(m: Machine) -> list[str]:
+    forwards = (Forward(m.ssh_port, 22), *m.forwards)
+    rules = "".join(f",hostfwd=tcp:{LOOPBACK}:{f.host}-:{f.guest}" for f in forwards)
+    args = ["-netdev", f"user,id=net0,ipv6=off{rules}", "-device", _nic(m, 0)]
+    if m.switch:
+        args += ["-netdev", f"vde,id=net1,sock={_value(m.switch)}", "-device", _nic(m, 1)]
+    return args
+
+
+def _nic(m: Machine, nic: int) -> str:
+    return f"virtio-net-pci,id={NICS[nic]},netdev=net{nic},mac={mac(m.lab, m.index, nic)},romfile="
+
+
+def _value(path: Path) -> str:
+    """A path inside a QEMU option: commas are doubled."""
+    return str(path).replace(",", ",,")

@@ -1,0 +1,61 @@
+"""Commands on a node over SSH, without a password and without this user's own SSH configuration.
+
+Each lab has a key of its own; a node's host key is pinned when it is first met, in the lab's own known_hosts.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from orlop.lab.paths import Paths
+from orlop.lab.ports import LOOPBACK
+from orlop.sdk.run import in_sdk, sdk_run
+
+CONNECT_SECONDS = 30
+
+
+def make_key(paths: Paths) -> str:
+    """Make the lab's key pair and return the public line."""
+    comment = f"orlop-lab-{paths.name}"
+    argv = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", str(paths.key)]
+    sdk_run(paths.ws, argv, what="making the lab's SSH key", timeout=60)
+    return Path(f"{paths.key}.pub").read_text().strip()
+
+
+def options(paths: Paths, node: str, port: int) -> list[str]:
+    """The ssh command up to, not including, the remote command."""
+    settings = {
+        "IdentityFile": paths.key,
+        "IdentitiesOnly": "yes",
+        "IdentityAgent": "none",
+        "UserKnownHostsFile": paths.known_hosts,
+        "GlobalKnownHostsFile": "/dev/null",
+        "StrictHostKeyChecking": "accept-new",
+        "HostKeyAlias": node,
+        "UpdateHostKeys": "no",
+        "BatchMode": "yes",
+        "LogLevel": "ERROR",
+        "ConnectTimeout": CONNECT_SECONDS,
+        "ServerAliveInterval": 10,
+        "ServerAliveCountMax": 3,
+        "ForwardX11": "no",
+    }
+    argv = ["ssh", "-F", "none"]
+    for name, value in settings.items():
+        argv += ["-o", f'{name}="{value}"' if isinstance(value, Path) else f"{name}={value}"]
+    return [*argv, "-p", str(port)]
+
+
+def command(
+    paths: Paths, node: str, port: int, remote: Sequence[str], *, tty: bool = False, extra: Sequence[str] = ()
+) -> list[str]:
+    """The full command line that runs `remote` on the node, word for word; a login shell when it is empty.
+
+    `extra`: further ssh options, for example a forward.
+    """
+    argv = [*options(paths, node, port), "-t" if tty else "-T", *extra, "--", f"root@{LOOPBACK}"]
+    if remote:
+        argv.append(shlex.join(remote))
+    return in_sdk(paths.ws, argv)

@@ -1,0 +1,118 @@
+"""Wait for the verdicts of booting nodes, saying how far they are, and give up as soon as there is no hope.
+
+A machine says in one console line whether its boot is good (`orlop-health`), so waiting is reading: the console log is
+looked at four times a second, and nothing is asked of the machine.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from orlop.errors import CommandFailed, TimedOut
+from orlop.lab import console
+from orlop.lab.console import Stage, Verdict
+from orlop.lab.machine import Node
+from orlop.steps import Steps
+
+_POLL = 0.25
+_HOPELESS = ("kernel panic", "emergency mode", "init froze", "verity")
+
+
+@dataclass
+class _Watch:
+    """One node while it boots: `text` is its console since `start`, `stage` the furthest it was seen."""
+
+    node: Node
+    start: int | None
+    text: str = ""
+    stage: Stage = field(default=Stage.OFF)
+
+    def look(self) -> Verdict | None:
+        """Read the console; the verdict once there is a good one. Raises CommandFailed when there will be none."""
+        is_running = self.node.running  # asked before the console is read: last words count
+        text = self.node.console_text(self.start)
+        if text != self.text:
+            self.text, self.stage = text, console.stage(console.last_boot(text))
+            if said := console.verdicts(text):
+                return self._accept(said[-1])
+            if lost := next((p for p in console.failures(text) if p.kind in _HOPELESS), None):
+                raise self.failed(f"cannot come up: {lost.text}")
+        if not is_running:
+            raise self.failed("went off while it was starting", _qemu_log(self.node))
+        return None
+
+    def _accept(self, verdict: Verdict) -> Verdict:
+        if not verdict.good:
+            raise self.failed(f"judged its boot bad: {verdict.reason}")
+        return verdict
+
+    def failed(self, what: str, more: str = "") -> CommandFailed:
+        return CommandFailed(
+            f"{self.node.name} {what} (its console: {self.node.at.console_log})",
+            code=1,
+            tail=console.tail(self.text) + more,
+            hint="the console tells more than this end of it",
+        )
+
+
+def wait_verdicts(
+    nodes: Sequence[Node],
+    steps: Steps,
+    *,
+    timeout: float,
+    start: int | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> dict[str, Verdict]:
+    """Wait until every node has judged its boot good. `start`: as `Node.console_text`; `timeout` in seconds.
+
+    Raises CommandFailed (a bad verdict, a machine that went off, a boot that cannot come to a verdict) or TimedOut,
+    each with the end of the console.
+    """
+    begun = clock()
+    watches = {node.name: _Watch(node, start) for node in nodes}
+    found: dict[str, Verdict] = {}
+    while True:
+        for name, watch in watches.items():
+            if name in found:
+                continue
+            before = watch.stage
+            verdict = watch.look()
+            if watch.stage != before:
+                word = "good" if verdict else watch.stage.name.lower()
+                steps.note(f"{name}: {word} ({clock() - begun:.0f} s)")
+            if verdict:
+                found[name] = verdict
+        if len(found) == len(watches):
+            return found
+        if clock() - begun > timeout:
+            raise _late(next(w for n, w in watches.items() if n not in found), timeout)
+        time.sleep(_POLL)
+
+
+def wait_verdict(node: Node, steps: Steps, *, timeout: float, start: int | None = None) -> Verdict:
+    """`wait_verdicts` for one node."""
+    return wait_verdicts([node], steps, timeout=timeout, start=start)[node.name]
+
+
+def reboot(node: Node, steps: Steps, *, timeout: float) -> Verdict:
+    """Ask a node to reboot, and wait for the verdict of its new boot."""
+    start = node.console_size()
+    node.run("systemctl", "reboot")  # its exit status tells nothing: the connection ends with the system
+    return wait_verdict(node, steps, timeout=timeout, start=start)
+
+
+def _late(watch: _Watch, timeout: float) -> TimedOut:
+    return TimedOut(
+        f"{watch.node.name} gave no verdict within {timeout:.0f} s; it came as far as: {watch.stage.name.lower()} "
+        f"(its console: {watch.node.at.console_log}). Its last lines:\n{console.tail(watch.text)}",
+        hint="a slow computer may need a longer --timeout",
+    )
+
+
+def _qemu_log(node: Node) -> str:
+    try:
+        return "\n" + node.at.qemu_log.read_text(errors="replace")[-1000:]
+    except FileNotFoundError:
+        return ""
