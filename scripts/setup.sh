@@ -57,13 +57,12 @@ install_packages() {
     fi
     echo "installing host packages: $wanted"
     # shellcheck disable=SC2086
-    if ! apt-cache show --no-all-versions $wanted >/dev/null 2>&1; then
+    apt-get install --simulate $wanted >/dev/null 2>&1 || apt $sudo update # no package lists yet, or old ones
+    # shellcheck disable=SC2086
+    apt $sudo install $wanted || {
         apt $sudo update
         apt $sudo install $wanted
-    elif ! apt $sudo install $wanted; then
-        apt $sudo update # the list was older than the archive
-        apt $sudo install $wanted
-    fi
+    } || die "apt-get could not install: $wanted" "mend what it says above, then run the same again"
     left=$(missing_packages | tr '\n' ' ')
     [ -z "$left" ] || die "installed, but still not there: $left" "is another $PYTHON first on PATH?"
 }
