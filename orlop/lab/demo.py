@@ -6,9 +6,15 @@ transport. What the units say is Quadlet, as any user of the system would write 
 
 from __future__ import annotations
 
+import html
+import http.client
+import re
+import time
 from pathlib import Path
 
+from orlop.errors import TimedOut
 from orlop.lab.nodeconfig import NodeConfig
+from orlop.lab.ports import LOOPBACK
 from orlop.lab.qemu import MEDIA_SERIAL
 from orlop.oci import demo
 from orlop.sdk.run import sdk_run
@@ -71,3 +77,37 @@ def make_media(ws: Workspace, steps: Steps, media: Path) -> None:
     layout = demo.ensure(ws, steps)
     argv = ["mkfs.erofs", "--quiet", "--all-root", "-T0", str(media), str(layout)]
     sdk_run(ws, argv, what="making the media disk", timeout=120)
+
+
+def fetch(port: int, path: str = "/", *, timeout: float) -> str:
+    """Ask the web server behind this port of the loopback until it answers 200, and return the body.
+
+    Raises TimedOut after `timeout` seconds, with what it last did instead.
+    """
+    until = time.monotonic() + timeout
+    last = "nothing was asked"
+    while (left := until - time.monotonic()) > 0:
+        connection = http.client.HTTPConnection(LOOPBACK, port, timeout=max(1.0, min(left, 10.0)))
+        try:
+            connection.request("GET", path, headers={"Connection": "close"})
+            answer = connection.getresponse()
+            body = answer.read().decode(errors="replace")
+            if answer.status == http.client.OK:
+                return body
+            last = f"it answered {answer.status} {answer.reason}"
+        except (OSError, http.client.HTTPException) as e:
+            last = f"{type(e).__name__}: {e}"
+        finally:
+            connection.close()
+        time.sleep(0.2)
+    raise TimedOut(
+        f"http://{LOOPBACK}:{port}{path} did not answer within {timeout:.0f} s (last: {last})",
+        hint="`orlop lab exec n1 -- journalctl -u demo -u demo-image` shows what the container does",
+    )
+
+
+def sentence(page: str) -> str:
+    """What the demo's page says, without its markup; else its first line."""
+    m = re.search(r"<p>(.*?)</p>", page, re.DOTALL)
+    text = m[1] if m else page.strip().partition("\n")[0]
+    return " ".join(html.unescape(re.sub(r"<[^>]*>", "", text)).split())

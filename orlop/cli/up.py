@@ -1,0 +1,88 @@
+"""`orlop up` and `orlop down`: from a clone to a container that answers, in one command.
+
+Doing it again is safe: what runs and answers is left alone, what is off is started, what is broken is made anew.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from orlop.cli.session import steps, workspace
+from orlop.errors import BadInput, Busy, Missing, OrlopError
+from orlop.image import build
+from orlop.lab import demo, images, lab, ports
+from orlop.lab.lab import Lab, Plan
+from orlop.lab.paths import DEFAULT_LAB
+from orlop.lab.wait import wait_verdict
+from orlop.steps import Steps
+from orlop.workspace import Workspace
+
+NODE = "n1"
+ANSWER_SECONDS = 180.0
+Timeout = Annotated[float, typer.Option("--timeout", help="Seconds to wait for the boot's verdict.", min=1)]
+
+
+def up(ctx: typer.Context, timeout: Timeout = 600) -> None:
+    """Make everything, boot one machine and fetch a page from a container on it."""
+    ws, log = workspace(), steps(ctx)
+    there = _existing(ws, log)
+    if there is None:
+        there = _make(ws, log, timeout)
+    elif not there.node(NODE).running:
+        with log.step(f"Starting {NODE} again, from the disk it left"):
+            there.node(NODE).start()
+            wait_verdict(there.node(NODE), log, timeout=timeout)
+    else:
+        log.note(f"lab {there.name} runs already, image {there.state().version}")
+        _say_if_stale(ws, log, there)
+    port = there.node(NODE).port(demo.PORT)
+    with log.step("Asking the container"):
+        page = demo.fetch(port, timeout=ANSWER_SECONDS)
+    print(f"http://{ports.LOOPBACK}:{port}/  {demo.sentence(page)}")
+    log.note(f"`orlop lab exec {NODE}` is a shell on it, `orlop lab status` shows it, `orlop down` removes it")
+
+
+def down(ctx: typer.Context) -> None:
+    """Stop what `orlop up` started and remove it."""
+    ws, log = workspace(), steps(ctx)
+    try:
+        lab.down(ws, DEFAULT_LAB)
+        log.note("stopped and removed")
+    except Missing:
+        log.note("nothing runs")
+
+
+def _existing(ws: Workspace, log: Steps) -> Lab | None:
+    """The lab to go on with. A broken one is removed first; one that somebody made for another purpose raises Busy."""
+    try:
+        there = lab.open_lab(ws, DEFAULT_LAB)
+    except Missing:
+        return None
+    except BadInput as e:
+        log.note(f"{e.message}; making it anew")
+        lab.down(ws, DEFAULT_LAB)
+        return None
+    if there.state().demo:
+        return there
+    raise Busy(
+        f"there is a lab {DEFAULT_LAB!r} without the demo",
+        hint="`orlop lab down` removes it; `orlop lab up --name NAME` makes one that `orlop up` does not mind",
+    )
+
+
+def _make(ws: Workspace, log: Steps, timeout: float) -> Lab:
+    folder = build.build(ws, log)
+    wished = ports.Forward(demo.PORT if ports.is_free(demo.PORT) else 0, demo.PORT)
+    plan = Plan(image=images.resolve(ws, str(folder)), demo=True, publish=(wished,))
+    return lab.bring_up(ws, log, plan, timeout=timeout)
+
+
+def _say_if_stale(ws: Workspace, log: Steps, there: Lab) -> None:
+    try:
+        runs = build.manifest(build.find(ws, there.state().version))["inputs"]
+    except (OrlopError, KeyError):  # the image it was made from is gone, or never was one of ours
+        return
+    if runs != build.input_key(ws):
+        log.note("the sources have changed since it was built; `make down`, then `make up` boots what they are now")

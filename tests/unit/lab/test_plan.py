@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orlop.errors import BadInput
+from orlop.lab.images import Image
+from orlop.lab.lab import Plan
+from orlop.lab.ports import Forward
+
+IMAGE = Image(Path("/x"), "")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"nodes": 0}, "--nodes 0"),
+        ({"nodes": 33}, "--nodes 33"),
+        ({"memory_mib": 1}, "--memory 1"),
+        ({"disk_gib": 0}, "--disk 0"),
+        ({"publish": (Forward(8080, 22),)}, "--publish"),
+        ({"publish": (Forward(8080, 80), Forward(8081, 80))}, "--publish"),
+        ({"publish": (Forward(8080, 80), Forward(8080, 81))}, "--publish"),
+        ({"nodes": 2, "publish": (Forward(8080, 80), Forward(8081, 81))}, "--publish"),
+        ({"nodes": 2, "publish": (Forward(65535, 80),)}, "--publish"),
+    ],
+)
+def test_a_plan_that_cannot_be_is_refused(wrong: dict[str, Any], said: str) -> None:
+    with pytest.raises(BadInput, match=said) as caught:
+        Plan(IMAGE, **wrong)
+    assert caught.value.hint
+
+
+def test_ports_that_are_picked_may_be_many() -> None:
+    assert Plan(IMAGE, nodes=32, publish=(Forward(0, 80), Forward(0, 81), Forward(8080, 82)))

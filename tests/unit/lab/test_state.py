@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orlop.errors import BadInput, Missing
+from orlop.lab.paths import Paths
+from orlop.lab.pids import ProcessId
+from orlop.lab.ports import Forward
+from orlop.lab.state import Acceleration, LabState, NodeState, dump, parse, read, write
+from orlop.workspace import Workspace
+
+NODE = NodeState("n1", 1, 22000, (Forward(8080, 80),), 2048, True, False, ProcessId(7, 99), (0, 512))
+LAB = LabState("default", "/x.raw", "20261123.1", 5, Acceleration("tcg", "no"), "/tmp/x", (NODE,), True, None)
+
+numbers = st.integers(min_value=0, max_value=2**40)
+processes = st.none() | st.builds(ProcessId, numbers, numbers)
+forwards = st.builds(Forward, st.integers(0, 65535), st.integers(1, 65535))
+nodes = st.builds(
+    NodeState,
+    name=st.text(),
+    index=numbers,
+    ssh_port=numbers,
+    forwards=st.lists(forwards, max_size=3).map(tuple),
+    memory_mib=numbers,
+    media=st.booleans(),
+    cut=st.booleans(),
+    process=processes,
+    boots=st.lists(numbers, max_size=3).map(tuple),
+)
+labs = st.builds(
+    LabState,
+    name=st.text(),
+    image=st.text(),
+    version=st.text(),
+    created=numbers,
+    acceleration=st.builds(Acceleration, st.text(), st.text()),
+    run=st.text(),
+    nodes=st.lists(nodes, max_size=3).map(tuple),
+    demo=st.booleans(),
+    switch=processes,
+)
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(labs)
+def test_what_is_written_is_read(lab: LabState) -> None:
+    assert parse(dump(lab)) == lab
+
+
+@given(st.text() | json_values.map(json.dumps))
+def test_garbage_is_refused_and_nothing_else_happens(text: str) -> None:
+    with pytest.raises(BadInput):
+        parse(text)
+
+
+@given(st.sampled_from(sorted(json.loads(dump(LAB)))), json_values)
+def test_a_record_with_one_wrong_value_is_refused_or_means_something(key: str, value: object) -> None:
+    table = json.loads(dump(LAB))
+    table[key] = value
+    with suppress(BadInput):
+        assert isinstance(parse(json.dumps(table)), LabState)
+
+
+def test_a_newer_schema_is_refused() -> None:
+    with pytest.raises(BadInput, match="its schema is 2, this orlop reads 1"):
+        parse(dump(LAB).replace('"schema": 1', '"schema": 2'))
+
+
+def test_the_record_on_disk(tmp_path: Path) -> None:
+    paths = Paths(Workspace(tmp_path, tmp_path), "a")
+    with pytest.raises(Missing, match="there is no lab 'a'"):
+        read(paths)
+    paths.folder.mkdir(parents=True)
+    with pytest.raises(BadInput, match="half made") as caught:
+        read(paths)
+    assert "orlop lab down --name a" in caught.value.hint
+    write(paths, LAB)
+    assert read(paths) == LAB
+    paths.state.write_bytes(b"\xff\xfe")
+    with pytest.raises(BadInput, match="damaged"):
+        read(paths)
+
+
+def test_a_node_is_found_and_replaced_by_name() -> None:
+    changed = LAB.with_node(replace(NODE, cut=True))
+    assert changed.node("n1").cut
+    with pytest.raises(Missing, match="has no node 'n2'") as caught:
+        LAB.node("n2")
+    assert caught.value.hint == "its nodes: n1"
+    assert LAB.node("n1").ports == (22000, 8080)

@@ -1,0 +1,100 @@
+"""Waiting for verdicts: real files, a real process that stands for the machine, a clock that is given."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from orlop.errors import CommandFailed, TimedOut
+from orlop.lab import state as records
+from orlop.lab.machine import Node
+from orlop.lab.paths import Paths
+from orlop.lab.pids import identify
+from orlop.lab.state import Acceleration, LabState, NodeState
+from orlop.lab.wait import wait_verdict, wait_verdicts
+from orlop.steps import Steps
+from orlop.workspace import Workspace
+
+OLD = 'orlop-health: verdict=bad version=20261123.1 boot=aa reason="old"\r\n'
+GOOD = "BdsDxe: starting Boot0001\r\northlop\r\norlop-health: verdict=good version=20261123.2 boot=bb\r\n"
+BAD = GOOD.replace("verdict=good", "verdict=bad").replace("boot=bb", 'boot=bb reason="failed units: a.service"')
+
+
+@pytest.fixture
+def machine() -> Iterator[subprocess.Popen[bytes]]:
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    yield child
+    child.kill()
+    child.wait()
+
+
+@pytest.fixture
+def node(tmp_path: Path, machine: subprocess.Popen[bytes]) -> Node:
+    """A node that runs, whose console already holds an earlier boot."""
+    paths = Paths(Workspace(tmp_path, tmp_path), "a")
+    it = NodeState("n1", 1, 22000, (), 512, process=identify(machine.pid), boots=(0, len(OLD)))
+    records.write(paths, LabState("a", "/x", "", 1, Acceleration("tcg", ""), "/tmp/x", (it,)))
+    at = paths.node("n1")
+    at.folder.mkdir()
+    at.console_log.write_text(OLD)
+    return Node(paths, "n1")
+
+
+def say(node: Node, text: str) -> None:
+    with node.at.console_log.open("ab") as f:
+        f.write(text.encode())
+
+
+def clock(step: float) -> Callable[[], float]:
+    ticks = count(0.0, step)
+    return lambda: next(ticks)
+
+
+def quiet() -> Steps:
+    return Steps(quiet=True)
+
+
+def test_a_good_verdict_of_this_boot_is_the_answer(node: Node) -> None:
+    say(node, GOOD)
+    assert wait_verdict(node, quiet(), timeout=5).boot == "bb"
+
+
+def test_the_verdict_of_an_earlier_boot_does_not_count(node: Node) -> None:
+    with pytest.raises(TimedOut, match="gave no verdict within 1 s; it came as far as: off"):
+        wait_verdicts([node], quiet(), timeout=1, clock=clock(2.0))
+
+
+def test_a_bad_verdict_is_an_error_with_its_reason_and_the_console(node: Node) -> None:
+    say(node, BAD)
+    with pytest.raises(CommandFailed, match=r"n1 judged its boot bad: failed units: a\.service") as caught:
+        wait_verdict(node, quiet(), timeout=5)
+    assert str(node.at.console_log) in caught.value.message
+    assert "verdict=bad" in caught.value.tail
+
+
+def test_a_hopeless_boot_is_not_waited_for(node: Node) -> None:
+    say(node, "BdsDxe: starting Boot0001\r\nKernel panic - not syncing: VFS\r\n")
+    with pytest.raises(CommandFailed, match="cannot come up: Kernel panic"):
+        wait_verdict(node, quiet(), timeout=60)
+
+
+def test_a_machine_that_goes_off_is_told_with_the_end_of_its_log(node: Node, machine: subprocess.Popen[bytes]) -> None:
+    node.at.qemu_log.write_text("qemu: it burned\n")
+    machine.kill()
+    machine.wait()
+    with pytest.raises(CommandFailed, match="went off while it was starting") as caught:
+        wait_verdict(node, quiet(), timeout=60)
+    assert "it burned" in caught.value.tail
+
+
+def test_a_late_boot_shows_the_last_lines(node: Node) -> None:
+    say(node, "BdsDxe: starting Boot0001\r\nstill here\r\n")
+    with pytest.raises(TimedOut, match="as far as: loader") as caught:
+        wait_verdicts([node], quiet(), timeout=1, clock=clock(2.0))
+    assert "still here" in caught.value.message
+    assert str(node.at.console_log) in caught.value.message
