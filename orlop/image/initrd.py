@@ -16,12 +16,12 @@ from pathlib import Path
 
 from orlop.errors import BadInput
 from orlop.image.elf import Libraries, canonical
-from orlop.image.prune import walk
+from orlop.image.prune import broken_units, walk
 from orlop.sdk.run import sdk_run
 from orlop.workspace import Workspace
 
-TOP_DIRS = ("dev", "etc", "proc", "run", "sys", "sysroot", "sysusr", "tmp", "var")
-ZSTD = ("-19", "-T0")
+TOP_DIRS = ("dev", "etc", "proc", "run", "sys", "sysroot", "sysusr", "tmp", "var", "var/tmp")
+ZSTD = ("-15", "-T0")
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,8 @@ def make_initrd(ws: Workspace, tree: Path, kernel: str, out: Path, *, epoch: int
         _copy(tree, stage, path)
     _copy_modules(ws, tree, stage, kernel, wanted.modules)
     shutil.copytree(ws.os_tree / "initrd" / "tree", stage, symlinks=True, dirs_exist_ok=True)
+    if broken := broken_units(stage):
+        raise BadInput(f"os/initrd/files.list: {', '.join(f'{unit} starts {exe}' for unit, exe in broken.items())}")
     (stage / "init").symlink_to("usr/lib/systemd/systemd")
     for link, target in (("etc/initrd-release", "../usr/lib/os-release"), ("etc/os-release", "../usr/lib/os-release")):
         (stage / link).symlink_to(target)

@@ -31,8 +31,11 @@ def prune(tree: Path, lists: Path) -> None:
         for path in sorted(tree.glob(pattern)):
             remove_tree(path)
     keep_executables(tree, set(read_list(lists / "executables.list")))
-    for path in dangling_links(tree):
+    for path in broken_units(tree):
         (tree / path).unlink()
+    while gone := dangling_links(tree):
+        for path in gone:
+            (tree / path).unlink()
     remove_unused_libraries(tree)
     remove_empty_dirs(tree / "usr")
 
@@ -80,6 +83,22 @@ def dangling_links(tree: Path) -> list[str]:
             if inside and str(target) != "/dev/null" and not os.path.lexists(full):
                 gone.append(str(path.relative_to(tree)))
     return gone
+
+
+def broken_units(tree: Path) -> dict[str, str]:
+    """Units (paths relative to `tree`) that would start a program that is not there, and that program."""
+    broken = {}
+    for unit in sorted((tree / "usr/lib/systemd/system").glob("*.service")):
+        if unit.is_symlink():
+            continue
+        for line in unit.read_text().splitlines():
+            key, _, value = line.partition("=")
+            program = value.split()[0].lstrip("-@:+!|") if value.split() else ""
+            if key in ("ExecStart", "ExecStartPre") and not value.startswith("-") and program:
+                where = [program] if program.startswith("/") else [f"usr/bin/{program}", f"usr/sbin/{program}"]
+                if not any(os.path.lexists(tree / w.lstrip("/")) for w in where) and "%" not in program:
+                    broken[str(unit.relative_to(tree))] = program
+    return broken
 
 
 def remove_unused_libraries(tree: Path) -> None:

@@ -18,7 +18,7 @@ from orlop.model.version import Version
 from orlop.sdk.run import sdk_run
 from orlop.workspace import Workspace
 
-EROFS = ("-zzstd,level=12", "-C131072", "-Efragments,dedupe", "--all-root", "--quiet")
+EROFS = ("-zzstd,level=6", "-C65536", "-Efragments", "--all-root", "--quiet")
 STUB = "usr/lib/systemd/boot/efi/linuxx64.efi.stub"
 LOADER = "usr/lib/systemd/boot/efi/systemd-bootx64.efi"
 LOADER_CONF = "timeout 0\neditor no\nauto-entries no\n"
