@@ -275,15 +275,16 @@ def _base(paths: Paths, raw: Path) -> Path:
     return paths.base
 
 
+# vde_switch makes itself a daemon before it listens, and `run` ends what is left in its process group: so the command
+# lasts until the socket is there, when the daemon has long left the group.
+_AND_LISTENS = 'ctl=$1; shift; "$@" || exit; for _ in $(seq 200); do [ -S "$ctl" ] && exit; sleep 0.05; done; exit 1'
+
+
 def _start_switch(paths: Paths) -> None:
-    argv: list[str | Path] = ["vde_switch", "-d", "-s", paths.switch, "-m", "0600", "-n", str(2 * MAX_NODES)]
-    argv += ["-p", paths.switch_pid]
+    argv = ["sh", "-c", _AND_LISTENS, "switch", str(paths.switch / "ctl")]
+    argv += ["vde_switch", "-d", "-s", str(paths.switch), "-m", "0600", "-n", str(2 * MAX_NODES)]
+    argv += ["-p", str(paths.switch_pid)]
     run(in_sdk(paths.ws, argv, die_with_parent=False), what="starting the private network", timeout=30)
-    until = time.monotonic() + 10
-    while not (from_file(paths.switch_pid) and (paths.switch / "ctl").exists()):
-        if time.monotonic() > until:
-            raise CommandFailed(f"the private network's switch did not start in {paths.switch}", code=1)
-        time.sleep(0.02)
 
 
 def _down_quietly(paths: Paths) -> None:

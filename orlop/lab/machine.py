@@ -207,19 +207,30 @@ def launch(paths: Paths, lab: LabState, name: str) -> LabState:
         switch=paths.switch,
         media=paths.media if node.media else None,
     )
-    at.pid.unlink(missing_ok=True)
+    for old in (at.pid, at.qemu_log):
+        old.unlink(missing_ok=True)
     start = at.console_log.stat().st_size if at.console_log.exists() else 0
     argv = in_sdk(paths.ws, command(machine), die_with_parent=False)
-    run(argv, what=f"starting {name}", timeout=START_SECONDS)
+    try:
+        run(argv, what=f"starting {name}", timeout=START_SECONDS)
+    except CommandFailed as e:  # QEMU's own words go to its log
+        raise CommandFailed(e.message, code=e.code, tail=e.tail + qemu_said(at)) from None
     process = from_file(at.pid)
     if process is None:
-        log = at.qemu_log.read_text(errors="replace") if at.qemu_log.exists() else ""
-        raise CommandFailed(f"QEMU of {name} ended at once (log {at.qemu_log})", code=1, tail=log[-2000:])
+        raise CommandFailed(f"QEMU of {name} ended at once", code=1, tail=qemu_said(at))
     lab = lab.with_node(replace(node, process=process, boots=(*node.boots, start)))
     records.write(paths, lab)
     if node.cut:
         set_links(at, up=False)
     return lab
+
+
+def qemu_said(at: NodePaths) -> str:
+    """The end of what QEMU wrote to its log since it was started."""
+    try:
+        return at.qemu_log.read_text(errors="replace")[-2000:]
+    except FileNotFoundError:
+        return ""
 
 
 def make_disk(paths: Paths, base: Path, disk: Path, gib: int) -> None:

@@ -152,10 +152,10 @@ def _path(path: str, what: str) -> str:
 
 
 def _target(target: str) -> str:
-    """The argument is the rest of the line: nothing is unquoted, only specifiers are expanded."""
+    """The argument is the rest of the line: it is not unquoted, but C escapes and specifiers are expanded."""
     if not target or target == "-" or target != target.strip() or any(ord(c) < 32 or ord(c) == 127 for c in target):
         raise BadInput(f"node configuration: {target!r} cannot be the target of a link", hint="give a plain path")
-    return target.replace("%", "%%")
+    return target.replace("\\", "\\\\").replace("%", "%%")
 
 
 def _field(text: str) -> str:

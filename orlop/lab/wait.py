@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from orlop.errors import CommandFailed, TimedOut
 from orlop.lab import console
 from orlop.lab.console import Stage, Verdict
-from orlop.lab.machine import Node
+from orlop.lab.machine import Node, qemu_said
 from orlop.steps import Steps
 
 _POLL = 0.25
@@ -40,7 +40,7 @@ class _Watch:
             if lost := next((p for p in console.failures(text) if p.kind in _HOPELESS), None):
                 raise self.failed(f"cannot come up: {lost.text}")
         if not is_running:
-            raise self.failed("went off while it was starting", _qemu_log(self.node))
+            raise self.failed("went off while it was starting", "\n" + qemu_said(self.node.at))
         return None
 
     def _accept(self, verdict: Verdict) -> Verdict:
@@ -109,10 +109,3 @@ def _late(watch: _Watch, timeout: float) -> TimedOut:
         f"(its console: {watch.node.at.console_log}). Its last lines:\n{console.tail(watch.text)}",
         hint="a slow computer may need a longer --timeout",
     )
-
-
-def _qemu_log(node: Node) -> str:
-    try:
-        return "\n" + node.at.qemu_log.read_text(errors="replace")[-1000:]
-    except FileNotFoundError:
-        return ""
