@@ -104,6 +104,7 @@ class Result:
 
 def measure(ws: Workspace, steps: Steps, *, parts: Sequence[str], rounds: int, image: str | None = None) -> Result:
     """Measure the chosen parts; what was found is also kept in `.orlop/bench/last.json`."""
+    load = os.getloadavg()[0]
     cold = builds.cold_up(ws, steps) if "cold" in parts else None
     warm = builds.warm_build(ws, steps) if "warm" in parts else None
     folder = find(ws, image) if image else build(ws, steps)
@@ -116,7 +117,7 @@ def measure(ws: Workspace, steps: Steps, *, parts: Sequence[str], rounds: int, i
             side.values |= sizes(side.about)
     if "boot" in parts:
         _boot_in_turns(ws, steps, sides, rounds)
-    result = Result(_facts(ours, theirs), rows(ours.values, theirs.values), {s.name: s.boots for s in sides})
+    result = Result(_facts(ours, theirs, load), rows(ours.values, theirs.values), {s.name: s.boots for s in sides})
     write_atomic(ws.state / LAST, json.dumps(result.json(), indent=2) + "\n")
     return result
 
@@ -135,10 +136,11 @@ def _boot_in_turns(ws: Workspace, steps: Steps, sides: Sequence[Side], rounds: i
             side.values |= {"memory_used": at_rest.memory_used, "processes": len(at_rest.processes)}
 
 
-def _facts(ours: Side, theirs: Side) -> dict[str, Any]:
+def _facts(ours: Side, theirs: Side, load: float) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "measured": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "cpus": os.cpu_count(),
+        "load before": round(load, 2),
         "image": ours.about["version"],
         "kernel": ours.about["kernel"],
     }

@@ -11,7 +11,7 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -146,6 +146,7 @@ async def first_answer(port: int, path: str = "/") -> float:
     finally:
         for task in tries:
             task.cancel()
+        await asyncio.gather(*tries, return_exceptions=True)
 
 
 async def _try(port: int, path: str) -> float | None:
@@ -157,11 +158,13 @@ async def _try(port: int, path: str) -> float | None:
             await writer.drain()
             status = await reader.readline()
             return now() if status.startswith(b"HTTP/") and status.split()[1:2] == [b"200"] else None
-    except (OSError, TimeoutError):
+    except (OSError, TimeoutError, ValueError):  # ValueError: a line without an end
         return None
     finally:
         if writer:
             writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
 
 
 def _ask(node: Node, started: float, loader_at: float | None, answered_at: float) -> Seen:
