@@ -1,10 +1,10 @@
 """`orlop config`: translate a machine's configuration (Butane) to what it boots with (Ignition), or only check it.
 
 Exit status: 0 it is right; 1 it is not (with --strict also: there are warnings), or a file cannot be read or written;
-2 the command line is wrong. Findings go to stderr as text, with --json to stdout. With errors nothing is written,
-and an output file is whole or untouched.
+2 the command line is wrong. Findings go to stderr as text, with --json to stdout. With errors nothing is written, and
+an output file is whole or untouched.
 
-Why the imports are inside the functions: the whole command is to take less than 0.3 s, most of it loading Python.
+Why the imports are inside the functions: the whole command is to take less than 0.3 s, and most of it is loading Python.
 """
 
 from __future__ import annotations

@@ -49,13 +49,13 @@ def check_path(obj: Obj, name: str, report: Report) -> bool:
 
 
 def _node(node: Obj, links: dict[str, Obj], report: Report) -> None:
-    check_path(node, "path", report)
+    sound = check_path(node, "path", report)
     mode = node.number("mode")
     if mode is not None:
         _mode(mode, node.at("mode"), folder=node.type.name == "directory", report=report)
     if node.type.name == "file" and node.flag("overwrite") and not node.obj("contents").has("source"):
         report.error(node.at("overwrite"), "a file that is overwritten needs contents", "add `contents:`")
-    above = posixpath.dirname(node.text("path") or "")
+    above = posixpath.dirname(node.text("path") or "") if sound else ""
     while len(above) > 1:
         link = links.get(above)
         if link is not None:
