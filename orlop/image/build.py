@@ -97,7 +97,7 @@ def input_key(ws: Workspace) -> str:
     digest = hashlib.sha256(wanted_key().encode())
     for top in (ws.os_tree, Path(__file__).parent):
         for path in walk(top):
-            if "__pycache__" in path.parts or path.is_dir() and not path.is_symlink():
+            if "__pycache__" in path.parts or (path.is_dir() and not path.is_symlink()):
                 continue
             content = os.readlink(path).encode() if path.is_symlink() else path.read_bytes()
             head = f"{path.relative_to(top)} {path.lstat().st_mode & 0o111:o} {len(content)}\n"
@@ -115,11 +115,9 @@ def kernel_release(tree: Path) -> str:
 
 def versions(ws: Workspace) -> list[Version]:
     """Every image that is there, oldest first."""
-    found = []
-    for path in ws.images.iterdir() if ws.images.is_dir() else ():
-        if not path.is_symlink() and not path.name.startswith(".") and (path / MANIFEST).is_file():
-            found.append(Version.parse(path.name))
-    return sorted(found)
+    there = ws.images.iterdir() if ws.images.is_dir() else ()
+    whole = (p for p in there if not p.is_symlink() and not p.name.startswith(".") and (p / MANIFEST).is_file())
+    return sorted(Version.parse(p.name) for p in whole)
 
 
 def next_version(ws: Workspace) -> Version:

@@ -73,7 +73,10 @@ def make_initrd(ws: Workspace, tree: Path, kernel: str, out: Path, *, epoch: int
     (stage / "usr/lib/systemd/system/default.target").symlink_to("initrd.target")
     (stage / "sysroot").chmod(0o755)
     set_times(stage, epoch)
-    script = "find . -mindepth 1 -print0 | LC_ALL=C sort -z | cpio -0 -o -H newc --quiet --reproducible -R 0:0 | zstd -q {} -o {}"
+    script = (
+        "find . -mindepth 1 -print0 | LC_ALL=C sort -z | "
+        "cpio -0 -o -H newc --quiet --reproducible -R 0:0 | zstd -q {} -o {}"
+    )
     sdk_run(
         ws,
         ["sh", "-c", f"cd '{stage}' && " + script.format(" ".join(ZSTD), f"'{out}'")],

@@ -65,7 +65,7 @@ def setuid_files(tree: Path) -> list[str]:
 
 
 def interpreters(tree: Path) -> list[str]:
-    """Interpreters anywhere in the tree, by name; several names of one program count once, under their shortest name."""
+    """Interpreters anywhere in the tree, by name; several names of one program count once, under the shortest."""
     found: dict[Path, str] = {}
     for path in walk(tree / "usr"):
         mode = path.stat().st_mode if path.exists() else 0

@@ -26,7 +26,7 @@ def read_list(path: Path) -> list[str]:
 
 
 def prune(tree: Path, lists: Path) -> None:
-    """Remove from `tree` all that the lists in the folder `lists` do not keep. Raises BadInput for a list that is wrong."""
+    """Remove from `tree` all that the lists in the folder `lists` do not keep. Raises BadInput for a wrong list."""
     for pattern in read_list(lists / "remove.list"):
         for path in sorted(tree.glob(pattern)):
             remove_tree(path)

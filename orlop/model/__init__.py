@@ -1,0 +1,1 @@
+"""Nouns and their rules. No I/O: values in, values out."""
