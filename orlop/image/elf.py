@@ -10,11 +10,13 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from elftools.common.exceptions import ELFError
 from elftools.elf.dynamic import DynamicSection
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import NoteSection
+from elftools.elf.segments import InterpSegment
 
 LIBRARY_DIRS = ("usr/lib/x86_64-linux-gnu", "usr/lib")
 _DLOPEN_TYPE = 0x407C0C0A
@@ -45,9 +47,11 @@ def read_needs(path: Path) -> Needs:
         with path.open("rb") as f:
             elf = ELFFile(f)
             for segment in elf.iter_segments("PT_INTERP"):
-                interpreter = segment.get_interp_name().lstrip("/")
+                if isinstance(segment, InterpSegment):
+                    interpreter = segment.get_interp_name().lstrip("/")
             for section in elf.iter_sections():
                 if isinstance(section, DynamicSection):
+                    tag: Any  # its attributes are named by the kind of tag
                     for tag in section.iter_tags():
                         if tag.entry.d_tag == "DT_NEEDED":
                             needed.append(tag.needed)

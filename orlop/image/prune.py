@@ -31,11 +31,11 @@ def prune(tree: Path, lists: Path) -> None:
         for path in sorted(tree.glob(pattern)):
             remove_tree(path)
     keep_executables(tree, set(read_list(lists / "executables.list")))
-    for path in broken_units(tree):
-        (tree / path).unlink()
+    for name in broken_units(tree):
+        (tree / name).unlink()
     while gone := dangling_links(tree):
-        for path in gone:
-            (tree / path).unlink()
+        for name in gone:
+            (tree / name).unlink()
     remove_unused_libraries(tree)
     remove_empty_dirs(tree / "usr")
 

@@ -149,5 +149,3 @@ def make_disk(ws: Workspace, sealed: Sealed, work: Path) -> None:
         binds=[sealed.folder, work],
     )
     sdk_run(ws, ["fallocate", "--dig-holes", sealed.disk], what="making the disk image sparse", binds=[sealed.folder])
-
-

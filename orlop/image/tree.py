@@ -44,7 +44,7 @@ def make_tree(
     workspace = output / "workspace"
     for folder in (cache, packages, workspace):
         folder.mkdir(parents=True, exist_ok=True)
-    argv = [
+    argv: list[str | Path] = [
         *(sys.executable, "-m", "mkosi"),
         *("-C", definition),
         *("--tools-tree", ws.sdk),
