@@ -4,7 +4,7 @@ Exit status: 0 it is right; 1 it is not (with --strict also: there are warnings)
 2 the command line is wrong. Findings go to stderr as text, with --json to stdout. With errors nothing is written, and
 an output file is whole or untouched.
 
-Why the imports are inside the functions: the whole command is to take less than 0.3 s, and most of it is loading Python.
+Why the imports are inside the functions: the whole command is to take less than 0.3 s, most of it loading Python.
 """
 
 from __future__ import annotations
