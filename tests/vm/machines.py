@@ -1,0 +1,64 @@
+"""What the machine tests share: the lab, what its consoles may hold, and the registry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from orlop.lab import console
+from orlop.lab.lab import Lab
+from orlop.lab.machine import Node
+
+LAB = "vmtest"
+VERDICT_SECONDS = 600.0
+
+
+@dataclass(frozen=True)
+class Registry:
+    """`here` as this computer reaches it, `there` as a node does; each host:port."""
+
+    here: str
+    there: str
+
+
+@dataclass
+class Machines:
+    """The shared lab. `excused`: by node, stretches of its console where a test caused trouble of these kinds."""
+
+    lab: Lab
+    excused: dict[str, list[tuple[int, int, frozenset[str]]]] = field(default_factory=dict)
+
+    @property
+    def n1(self) -> Node:
+        return self.lab.node("n1")
+
+    @property
+    def n2(self) -> Node:
+        return self.lab.node("n2")
+
+    @contextmanager
+    def expect(self, node: Node, *kinds: str) -> Iterator[int]:
+        """Let the block cause trouble of these kinds on the node's console; gives where the stretch begins."""
+        start = node.console_size()
+        try:
+            yield start
+        finally:
+            self.excused.setdefault(node.name, []).append((start, node.console_size(), frozenset(kinds)))
+
+    def trouble(self) -> str:
+        """What is on the consoles and should not be there, as one text; "" when all is well."""
+        found = []
+        for node in self.lab.nodes:
+            start = 0
+            for begin, end, kinds in [
+                *self.excused.get(node.name, []),
+                (node.console_size(), node.console_size(), None),
+            ]:
+                for first, last, allowed in ((start, begin, frozenset()), (begin, end, kinds or frozenset())):
+                    text = node.at.console_log.read_bytes()[first:last].decode(errors="replace")
+                    found += [
+                        f"{node.name}: {p.kind}: {p.text}" for p in console.failures(text) if p.kind not in allowed
+                    ]
+                start = end
+        return "\n".join(found)
