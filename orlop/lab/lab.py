@@ -116,7 +116,7 @@ def up(ws: Workspace, steps: Steps, plan: Plan) -> Lab:
     with records.lock(ws):
         _refuse_existing(paths)
         need_space(ws.state, plan.nodes * NODE_BYTES, f"a lab of {plan.nodes} nodes")
-        nodes = _allocate(plan, _taken(ws))
+        nodes = _allocate(plan, _taken(ws), ports.home(str(paths.folder)))
         with steps.step(f"Starting lab {plan.name}: {plan.nodes} × {plan.memory_mib} MiB, {how.name} ({how.why})"):
             try:
                 _make(paths, steps, plan, how, nodes)
@@ -198,12 +198,12 @@ def _taken(ws: Workspace) -> set[int]:
     return held
 
 
-def _allocate(plan: Plan, taken: set[int]) -> tuple[NodeState, ...]:
+def _allocate(plan: Plan, taken: set[int], near: int) -> tuple[NodeState, ...]:
     """Give every node its ports. Raises Busy before anything is made."""
     held = set(taken)
 
     def choose(wanted: int) -> int:
-        port = wanted or ports.pick(held)
+        port = wanted or ports.pick(held, near)
         ports.need_free(port, held)
         held.add(port)
         return port

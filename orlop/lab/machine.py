@@ -214,7 +214,9 @@ def launch(paths: Paths, lab: LabState, name: str) -> LabState:
     try:
         run(argv, what=f"starting {name}", timeout=START_SECONDS)
     except CommandFailed as e:  # QEMU's own words go to its log
-        raise CommandFailed(e.message, code=e.code, tail=e.tail + qemu_said(at)) from None
+        said = (e.tail + "\n" + qemu_said(at)).strip()
+        message = f"starting {name} failed: {said.splitlines()[-1] if said else e.message}"
+        raise CommandFailed(message, code=e.code, tail=said) from None
     process = from_file(at.pid)
     if process is None:
         raise CommandFailed(f"QEMU of {name} ended at once", code=1, tail=qemu_said(at))

@@ -23,7 +23,7 @@ from orlop.lab import images, lab
 from orlop.lab.lab import Plan
 from orlop.lab.machine import Node
 from orlop.lab.nodeconfig import HOST_FROM_NODE, NodeConfig
-from orlop.lab.ports import LOOPBACK, pick
+from orlop.lab.ports import LOOPBACK, home, pick
 from orlop.lab.wait import wait_verdicts
 from orlop.oci import demo
 from orlop.processes import end_group
@@ -68,7 +68,7 @@ def image(ws: Workspace) -> Path:
 def registry(ws: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
     """The SDK's own registry on the loopback, holding the demo image as demo:1."""
     folder = tmp_path_factory.mktemp("registry")
-    port = pick(())
+    port = pick((), home(str(folder)))
     config = folder / "config.yml"
     config.write_text(
         "version: 0.1\nlog: {level: warn}\n"

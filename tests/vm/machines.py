@@ -48,17 +48,20 @@ class Machines:
 
     def trouble(self) -> str:
         """What is on the consoles and should not be there, as one text; "" when all is well."""
-        found = []
-        for node in self.lab.nodes:
-            start = 0
-            for begin, end, kinds in [
-                *self.excused.get(node.name, []),
-                (node.console_size(), node.console_size(), None),
-            ]:
-                for first, last, allowed in ((start, begin, frozenset()), (begin, end, kinds or frozenset())):
-                    text = node.at.console_log.read_bytes()[first:last].decode(errors="replace")
-                    found += [
-                        f"{node.name}: {p.kind}: {p.text}" for p in console.failures(text) if p.kind not in allowed
-                    ]
-                start = end
-        return "\n".join(found)
+        return "\n".join(
+            f"{node.name}: {problem.kind}: {problem.text}"
+            for node in self.lab.nodes
+            for text, excused in self._stretches(node)
+            for problem in console.failures(text)
+            if problem.kind not in excused
+        )
+
+    def _stretches(self, node: Node) -> Iterator[tuple[str, frozenset[str]]]:
+        """The node's whole console in pieces, each with the kinds of trouble that are excused there."""
+        log = node.at.console_log.read_bytes()
+        place = 0
+        for begin, end, kinds in self.excused.get(node.name, []):
+            yield log[place:begin].decode(errors="replace"), frozenset()
+            yield log[begin:end].decode(errors="replace"), kinds
+            place = end
+        yield log[place:].decode(errors="replace"), frozenset()

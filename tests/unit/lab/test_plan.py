@@ -34,4 +34,5 @@ def test_a_plan_that_cannot_be_is_refused(wrong: dict[str, Any], said: str) -> N
 
 
 def test_ports_that_are_picked_may_be_many() -> None:
-    assert Plan(IMAGE, nodes=32, publish=(Forward(0, 80), Forward(0, 81), Forward(8080, 82)))
+    plan = Plan(IMAGE, nodes=32, publish=(Forward(0, 80), Forward(0, 81), Forward(8080, 82)))
+    assert plan.nodes == 32

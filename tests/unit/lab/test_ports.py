@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orlop.errors import BadInput, Busy
-from orlop.lab.ports import FIRST, LAST, Forward, is_free, need_free, parse, pick
+from orlop.lab.ports import FIRST, LAST, Forward, home, is_free, need_free, parse, pick
 
 
 @given(st.integers(0, 65535), st.integers(1, 65535))
@@ -36,10 +36,20 @@ def test_a_port_somebody_listens_on_is_not_free(address: str) -> None:
     assert is_free(port)
 
 
+def test_labs_look_for_ports_in_places_of_their_own() -> None:
+    assert len({home(f"/clone{i}/.orlop/lab/default") for i in range(20)}) > 15
+
+
+@given(st.text())
+def test_a_place_is_in_the_range(key: str) -> None:
+    assert FIRST <= home(key) <= LAST
+
+
 def test_a_port_another_lab_holds_is_refused_and_not_picked() -> None:
     port = pick(())
     assert FIRST <= port <= LAST
     assert pick({port}) > port
+    assert pick((), LAST) in (LAST, port)
     with pytest.raises(Busy, match="belongs to another lab"):
         need_free(port, {port})
     with pytest.raises(Busy, match="no free port"):
