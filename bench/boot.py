@@ -57,10 +57,11 @@ def boot(ws: Workspace, steps: Steps, image: Image, *, verdict: bool, want_idle:
     with _machine(ws, steps, image) as (made, node):
         with steps.step("Waiting for its container's answer"):
             loader_at, answered_at = asyncio.run(_watch(node))
+            cpu = processor_time(node)
         if verdict:
             wait_verdicts([node], steps, timeout=FINISH_SECONDS)
         with steps.step("Asking the machine"):
-            seen = _ask(node, started_at(node), loader_at, answered_at)
+            seen = _ask(node, loader_at, answered_at, cpu)
             at_rest = _ask_idle(node) if want_idle else None
         how = made.state().acceleration
         return Boot(stages(seen), f"{how.name} ({how.why})", at_rest)
@@ -88,6 +89,15 @@ def started_at(node: Node) -> float:
     if process is None:
         raise CommandFailed(f"{node.name} is off", code=1)
     return process.start / os.sysconf("SC_CLK_TCK")
+
+
+def processor_time(node: Node) -> float:
+    """Seconds of processor time that the machine has taken from the host, user and system: fields 14 and 15."""
+    process = node.state().process
+    if process is None:
+        raise CommandFailed(f"{node.name} is off", code=1)
+    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 async def _watch(node: Node) -> tuple[float | None, float]:
@@ -167,19 +177,20 @@ async def _try(port: int, path: str) -> float | None:
                 await writer.wait_closed()
 
 
-def _ask(node: Node, started: float, loader_at: float | None, answered_at: float) -> Seen:
+def _ask(node: Node, loader_at: float | None, answered_at: float, cpu: float) -> Seen:
     """Ask the machine for its own clock and times, once it has come up whole."""
     node.wait_ssh()
     times = _finished(node)
     zero = clock_zero(_read_clock(node))
     return Seen(
-        started_at=started,
+        started_at=started_at(node),
         loader_at=loader_at,
         kernel_at=zero,
         answered_at=answered_at,
         init=init_started(node.sh("dmesg")),
         userspace=times["Userspace"],
         finish=times["Finish"],
+        cpu=cpu,
     )
 
 

@@ -43,6 +43,7 @@ FIGURES = (
     Figure("initrd", "boot: initrd", "s"),
     Figure("userspace", "boot: userspace", "s"),
     Figure("answering", "firmware to container answering", "s", Target(0.7, of_ratio=True)),
+    Figure("cpu", "host processor time until then", "s"),
     Figure("memory_used", "idle memory used", "bytes", Target(150e6)),
     Figure("processes", "idle processes", ""),
 )

@@ -31,6 +31,7 @@ from orlop.workspace import Workspace
 
 DEFINITION = Path(__file__).with_name("peer")
 ROOT_UUID = uuid.UUID("3ba1c5a4-0c5b-4d1e-9a55-6f0ea26a3a10")  # any, but the same on disk and on the command line
+ROOT_ZSTD = 12  # the level the root file system is weighed at
 NEEDED_BYTES = 5_000_000_000
 MANIFEST = "manifest.json"
 
@@ -128,7 +129,7 @@ def _make_uki(ws: Workspace, tree: Path, kernel: str, uki: Path) -> None:
 
 
 def _make_disk(ws: Workspace, tree: Path, uki: Path, folder: Path, work: Path, epoch: int) -> int:
-    """Write peer.raw; return the bytes of its root file system as it would be shipped (zstd at our erofs's level)."""
+    """Write peer.raw; return the bytes of its root file system as it would be shipped (compressed)."""
     for path in (tree / "boot").iterdir():  # kernel and initrd are in the UKI; not counted twice
         remove_tree(path)
     source = work / "disk-root"
@@ -158,6 +159,7 @@ def _make_disk(ws: Workspace, tree: Path, uki: Path, folder: Path, work: Path, e
     (source / "root").rename(tree)
     sdk_run(ws, ["fallocate", "--dig-holes", disk], what="making the peer's disk sparse", binds=[folder])
     (root,) = folder.glob("peer.root.raw")
-    out = sdk_run(ws, ["sh", "-c", f"zstd -q -12 -T0 -c '{root}' | wc -c"], what="compressing the root", binds=[folder])
+    pack = f"zstd -q -{ROOT_ZSTD} -T0 -c '{root}' | wc -c"
+    out = sdk_run(ws, ["sh", "-c", pack], what="compressing the root", binds=[folder])
     root.unlink()
     return int(out)

@@ -32,6 +32,7 @@ class Stages:
     initrd: float | None
     userspace: float | None
     answering: float
+    cpu: float  # seconds of processor time that QEMU took until the answer
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class Seen:
     init: float | None
     userspace: float
     finish: float
+    cpu: float
 
 
 def stages(seen: Seen) -> Stages:
@@ -55,6 +57,7 @@ def stages(seen: Seen) -> Stages:
         initrd=_between(seen.init, seen.userspace),
         userspace=_between(seen.userspace, seen.finish),
         answering=seen.answered_at - seen.started_at,
+        cpu=seen.cpu,
     )
 
 

@@ -34,6 +34,7 @@ def test_the_stages_add_up(steps: tuple[float, ...]) -> None:
         init=kernel,
         userspace=kernel + initrd,
         finish=kernel + initrd + userspace,
+        cpu=7.5,
     )
     got = stages(seen)
     assert got.firmware == pytest.approx(firmware)
@@ -45,12 +46,12 @@ def test_the_stages_add_up(steps: tuple[float, ...]) -> None:
 
 
 def test_what_was_not_seen_is_missing() -> None:
-    got = stages(Seen(0, None, 5, 30, None, 12, 25))
-    assert got == Stages(None, None, None, None, 13, 30)
+    got = stages(Seen(0, None, 5, 30, None, 12, 25, 40))
+    assert got == Stages(None, None, None, None, 13, 30, 40)
 
 
 def test_medians_are_stage_by_stage_and_miss_what_any_boot_misses() -> None:
-    boots = [Stages(1, 2, 3, 4, 5, 60), Stages(3, 2, 9, None, 6, 40), Stages(2, 2, 4, 4, 7, 50)]
+    boots = [Stages(1, 2, 3, 4, 5, 60, 9), Stages(3, 2, 9, None, 6, 40, 8), Stages(2, 2, 4, 4, 7, 50, 7)]
     assert medians(boots) == {
         "firmware": 2,
         "loader": 2,
@@ -58,6 +59,7 @@ def test_medians_are_stage_by_stage_and_miss_what_any_boot_misses() -> None:
         "initrd": None,
         "userspace": 6,
         "answering": 50,
+        "cpu": 8,
     }
     assert set(medians([]).values()) == {None}
 
