@@ -11,7 +11,7 @@ from orlop.provision.source import Place
 from orlop.provision.tree import Obj, Seq, Value
 from orlop.provision.yamltree import Kind, Node, YamlError
 
-MAX_VALUES = 2_000_000  # visits, so that aliases of aliases cannot multiply without bound
+MAX_VALUES = 600_000  # visits, so that aliases of aliases cannot multiply without bound
 
 
 @dataclass(slots=True)
@@ -73,7 +73,7 @@ class Decoder:
             self.report.error(place, f"{field.name} needs a mapping, not {shown(node)}", f"its keys: {known}, …")
             return None
         if node.kind is not Kind.SCALAR:
-            self.report.error(place, f"{field.name} needs a {field.kind.value}, not {node.kind.value}", "")
+            self.report.error(place, f"{field.name} needs a single {field.kind.value}, not {node.kind.value}", "")
             return None
         value = _scalar(node, field)
         if isinstance(value, _Wrong):
@@ -85,7 +85,7 @@ class Decoder:
         return value
 
     def _unknown(self, name: str, kind: Type, place: Place) -> None:
-        hint = suggestion(name, tuple(kind.by_name))
+        hint = "" if self.report.full else suggestion(name, tuple(kind.by_name))
         if self.closed:
             self.report.error(place, f"unknown key {_short(name)!r}", hint)
         else:

@@ -6,6 +6,7 @@ raises for what a user wrote: it is all in the report, so that one run shows eve
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
@@ -45,34 +46,44 @@ class Entry:
 
 @dataclass(slots=True)
 class Report:
-    """Findings in the order of the text. At most `KEPT` are kept; `dropped` counts the rest."""
+    """Findings, each once. At most `KEPT` are kept; `dropped` counts the rest."""
 
     entries: list[Entry] = field(default_factory=list)
     dropped: int = 0
     errors: int = 0
     warnings: int = 0
+    _seen: set[tuple[object, ...]] = field(default_factory=set)
 
     def error(self, place: Place, message: str, hint: str = "") -> None:
-        self.errors += 1
-        self._add(Entry(Severity.ERROR, message, place, hint))
+        if self._add(Entry(Severity.ERROR, message, place, hint)):
+            self.errors += 1
 
     def warn(self, place: Place, message: str, hint: str = "") -> None:
-        self.warnings += 1
-        self._add(Entry(Severity.WARNING, message, place, hint))
+        if self._add(Entry(Severity.WARNING, message, place, hint)):
+            self.warnings += 1
 
-    def _add(self, entry: Entry) -> None:
-        if len(self.entries) < KEPT:
-            self.entries.append(entry)
-        else:
+    def _add(self, entry: Entry) -> bool:
+        """Whether it is new."""
+        if self.full:
             self.dropped += 1
+            return True
+        key = (entry.severity, entry.message, entry.place.span, entry.place.path)
+        if key in self._seen:
+            return False
+        self._seen.add(key)
+        self.entries.append(entry)
+        return True
+
+    @property
+    def full(self) -> bool:
+        return len(self.entries) >= KEPT
 
     def failed(self, *, strict: bool = False) -> bool:
         return self.errors > 0 or (strict and self.warnings > 0)
 
     def sorted(self) -> list[Entry]:
-        """By position; errors before warnings at the same place; the same finding once."""
-        unique = {(e.severity, e.message, e.place.span, e.place.path): e for e in self.entries}
-        return sorted(unique.values(), key=lambda e: (e.place.span.line, e.place.span.column, e.severity.value))
+        """By position; errors before warnings at the same place."""
+        return sorted(self.entries, key=lambda e: (e.place.span.line, e.place.span.column, e.severity.value))
 
 
 def render(report: Report, text: str, name: str) -> str:
@@ -94,5 +105,5 @@ def _render(entry: Entry, lines: list[str], name: str) -> Iterable[str]:
 
 
 def _lines(text: str) -> list[str]:
-    """Lines as YAML counts them: a carriage return, a line feed or both together end one."""
-    return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    """Lines as YAML counts them."""
+    return re.split("\r\n|[\r\n\x85\u2028\u2029]", text)

@@ -58,7 +58,7 @@ def excerpt(lines: list[str], span: Span) -> list[str]:
     width = len(str(span.line))
     shown = range(max(1, span.line - CONTEXT_LINES), span.line + 1)
     first = _window(span.column, len(lines[span.line - 1]))
-    out = [f" {n:>{width}} | {_cut(lines[n - 1], first)}".rstrip() for n in shown]
+    out = [f" {n:>{width}} | {_cut(lines[n - 1], first if n == span.line else 0)}".rstrip() for n in shown]
     line = lines[span.line - 1]
     end = span.end_column if span.end_line == span.line else len(line) + 1
     end = max(span.column + 1, min(end, first + WIDTH + 1))

@@ -19,6 +19,7 @@ from orlop.provision.rules import disks, duplicates, units
 from orlop.provision.rules import files as file_rules
 from orlop.provision.rules import resources as resource_rules
 from orlop.provision.rules import settings as rules
+from orlop.provision.scalars import is_null
 from orlop.provision.schema import Type
 from orlop.provision.source import ROOT, Place
 from orlop.provision.spec_base import VARIANT, VERSION
@@ -58,16 +59,22 @@ def _finished(text: str, files: LocalFiles, report: Report) -> Obj | None:
     """The config without sugar, checked; None when it could not even be read."""
     node = parse(text)
     if node is None or node.kind is not Kind.MAP:
-        what = "empty" if node is None or node.text == "" else "no mapping"
-        report.error(ROOT, f"the config is {what}", "begin with `variant: orlop` and `version: 1.0.0`")
+        empty = node is None or is_null(node)
+        report.error(
+            ROOT,
+            "the config is empty" if empty else "the config is not a mapping",
+            "begin with `variant: orlop` and `version: 1.0.0`",
+        )
         return None
-    variant = choose(_head(node, report), report)
+    head = _head(node, report)
+    variant = None if report.errors else choose(head, report)
     if variant is None:
         return None
     root = Decoder(report, closed=variant.closed).obj(node, variant.type, Place(node.span))
     if report.errors:
         return None
     refuse(root, variant, report)
+    duplicates.check(root, report)  # before merging with what the sugar makes, which would hide them
     return _checked(_desugared(root, variant, files, report), variant, report)
 
 

@@ -80,13 +80,15 @@ def parse(text: str) -> Node | None:
     """The root node of the only document in `text`; None when there is nothing in it. Raises YamlError."""
     import yaml
 
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    loader = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
     try:
         return _Composer(yaml).compose(yaml.parse(text, Loader=loader))
     except yaml.MarkedYAMLError as e:
         raise _syntax_error(e, text) from None
     except yaml.reader.ReaderError as e:
-        raise YamlError(f"a character that YAML does not allow: {_reason(e)}", _position(text, e.position)) from None
+        raise YamlError(f"a character that YAML does not allow: {_reason(e)}", _position(text, e)) from None
+    except yaml.YAMLError as e:
+        raise YamlError(f"not valid YAML: {e}", START) from None
 
 
 @dataclass(slots=True)
@@ -133,6 +135,8 @@ class _Composer:
 
     def _scalar(self, event: yaml.ScalarEvent) -> Node:
         tag = _tag(event)
+        if not event.value.isascii() and any("\ud800" <= c <= "\udfff" for c in event.value):
+            raise YamlError("half of a surrogate pair is no character", _span(event))
         return Node(Kind.SCALAR, _span(event), tag, event.value, plain=not event.style and tag in ("", "null"))
 
     def _alias(self, event: yaml.AliasEvent) -> Node:
@@ -220,7 +224,11 @@ def _span(event: Any) -> Span:
     return Span(a.line + 1, a.column + 1, b.line + 1, b.column + 1)
 
 
-def _position(text: str, offset: int) -> Span:
+def _position(text: str, error: Any) -> Span:
+    """Where a reader stopped: the C reader counts bytes, the Python reader characters."""
+    offset = error.position
+    if isinstance(error.character, int) and not text.isascii():
+        offset = len(text.encode()[:offset].decode("utf-8", "ignore"))
     line = text.count("\n", 0, offset) + 1
     column = offset - text.rfind("\n", 0, offset)
     return Span(line, column, line, column + 1)

@@ -23,5 +23,7 @@ def check(root: Obj, report: Report) -> None:
 
 
 def _say(key: str, first: Place, place: Place, report: Report) -> None:
+    if (place.span.line, place.span.column) < (first.span.line, first.span.column):
+        first, place = place, first
     shown = key if len(key) <= 60 else key[:57] + "…"
     report.error(place, f"{shown!r} is given twice", f"the first is in line {first.span.line}")

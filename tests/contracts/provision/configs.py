@@ -33,7 +33,8 @@ WORDS = ["a", "b", "core", "x-y", "user_1"]
 NO_WORDS = ["x y", "ü", "a/b", "a:b", "x" * 13, "x" * 37, "", "sha256-x"]
 GUIDS = ["01234567-89ab-cdef-0123-456789ABCDEF", "11234567-89ab-cdef-0123-456789ABCDEF"]
 NO_GUIDS = ["x", "0123456789abcdef0123456789abcdef", "11234567-89ab-cdef-0123-456789ABCDEF\n"]
-KEY = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n"
+KEY_DATA = "MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE="
+KEY = f"-----BEGIN PUBLIC KEY-----\n{KEY_DATA}\n-----END PUBLIC KEY-----\n"
 
 # what a key may hold: right values, wrong ones
 POOLS: dict[str, tuple[list[Any], list[Any]]] = {

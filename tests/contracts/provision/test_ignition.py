@@ -66,7 +66,9 @@ class TestAccepted:
             raise AssertionError(f"{said}\n{accepted[index][0]}")
 
     @_batches(15)
-    @given(st.lists(st.text(st.sampled_from("abAZ09:/?#[]@!$&'()*+,;=%-._~ \"<>\\^`{|}é\n\x7f")), min_size=40, max_size=40))
+    @given(
+        st.lists(st.text(st.sampled_from("abAZ09:/?#[]@!$&'()*+,;=%-._~ \"<>\\^`{|}é\n\x7f")), min_size=40, max_size=40)
+    )
     def test_every_url(self, ws: Workspace, folder: Path, parts: list[str]) -> None:
         heads = ("http://", "https://", "s3://a/", "data:", "data:;base64,", "data:text/plain;a=", "http://[", "")
         urls = [heads[index % len(heads)] + part for index, part in enumerate(parts)]
@@ -75,7 +77,9 @@ class TestAccepted:
             raise AssertionError(f"{said}\n{accepted[index]!r}")
 
     @_batches(15)
-    @given(st.lists(st.text(st.sampled_from("[]=\\\n\r \tab#;\x85\xa0\u2003\x1cü"), max_size=30), min_size=40, max_size=40))
+    @given(
+        st.lists(st.text(st.sampled_from("[]=\\\n\r \tab#;\x85\xa0\u2003\x1cü"), max_size=30), min_size=40, max_size=40)
+    )
     def test_every_unit(self, ws: Workspace, folder: Path, texts: list[str]) -> None:
         texts = [("[U]\n" if index % 2 else "") + text for index, text in enumerate(texts)]
         wrong = refused(ws, folder, [with_unit(text) for text in texts])
