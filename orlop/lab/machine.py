@@ -210,7 +210,7 @@ def launch(paths: Paths, lab: LabState, name: str) -> LabState:
     for old in (at.pid, at.qemu_log):
         old.unlink(missing_ok=True)
     start = at.console_log.stat().st_size if at.console_log.exists() else 0
-    argv = in_sdk(paths.ws, command(machine), die_with_parent=False)
+    argv = in_sdk(paths.ws, command(machine), binds=[Path(lab.image).parent], die_with_parent=False)
     try:
         run(argv, what=f"starting {name}", timeout=START_SECONDS)
     except CommandFailed as e:  # QEMU's own words go to its log
@@ -238,4 +238,4 @@ def qemu_said(at: NodePaths) -> str:
 def make_disk(paths: Paths, base: Path, disk: Path, gib: int) -> None:
     """A node's own disk: nothing but what differs from `base`, which must stay where it is."""
     argv = ["qemu-img", "create", "-q", "-f", "qcow2", "-b", str(base), "-F", "raw", str(disk), f"{gib}G"]
-    sdk_run(paths.ws, argv, what=f"making the disk {disk.name}", timeout=START_SECONDS)
+    sdk_run(paths.ws, argv, what=f"making the disk {disk.name}", binds=[base.parent], timeout=START_SECONDS)
