@@ -74,7 +74,7 @@ def _existing(ws: Workspace, log: Steps) -> Lab | None:
 
 def _make(ws: Workspace, log: Steps, timeout: float) -> Lab:
     folder = build.build(ws, log)
-    wished = ports.Forward(demo.PORT if ports.is_free(demo.PORT) else 0, demo.PORT)
+    wished = ports.Forward(demo.PORT if lab.can_have(ws, demo.PORT) else 0, demo.PORT)
     plan = Plan(image=images.resolve(ws, str(folder)), demo=True, publish=(wished,))
     return lab.bring_up(ws, log, plan, timeout=timeout)
 

@@ -117,13 +117,13 @@ def up(ws: Workspace, steps: Steps, plan: Plan) -> Lab:
         _refuse_existing(paths)
         need_space(ws.state, plan.nodes * NODE_BYTES, f"a lab of {plan.nodes} nodes")
         nodes = _allocate(plan, _taken(ws), ports.home(str(paths.folder)))
-        with steps.step(f"Starting lab {plan.name}: {plan.nodes} × {plan.memory_mib} MiB, {how.name} ({how.why})"):
-            try:
+        try:
+            with steps.step(f"Starting lab {plan.name}: {plan.nodes} × {plan.memory_mib} MiB, {how.name} ({how.why})"):
                 _make(paths, steps, plan, how, nodes)
-            except BaseException:
-                with undisturbed():
-                    _remove(paths)
-                raise
+        except BaseException:
+            with undisturbed():
+                _remove(paths)
+            raise
     return Lab(paths)
 
 
@@ -185,6 +185,11 @@ def _refuse_existing(paths: Paths) -> None:
             hint=f"`orlop lab status --name {paths.name}` shows it, `orlop lab down --name {paths.name}` removes it, "
             "--name gives another one its own name",
         )
+
+
+def can_have(ws: Workspace, port: int) -> bool:
+    """Whether a new lab could publish this port now."""
+    return port not in _taken(ws) and ports.is_free(port)
 
 
 def _taken(ws: Workspace) -> set[int]:
