@@ -19,7 +19,7 @@ import shutil
 from pathlib import Path
 
 from orlop.errors import CommandFailed, Missing
-from orlop.files import locked, made_beside, need_space
+from orlop.files import locked, made_beside, need_space, remove_tree
 from orlop.processes import run
 from orlop.sdk.sources import KEYRING, SUITE, Sources, from_host
 from orlop.steps import Steps
@@ -83,12 +83,14 @@ def _need_host_tools() -> None:
 
 
 def _bootstrap(work: Path, names: list[str], ws: Workspace, sources: Sources | None) -> None:
-    tree = work / "tree"
+    tree, scratch = work / "tree", work / "scratch"
+    scratch.mkdir()
     cache = ws.cache / "sdk-packages"
     cache.mkdir(parents=True, exist_ok=True)
     log = ws.state / "logs" / "sdk.log"
     try:
-        run(bootstrap_argv(tree, names, cache, sources), what="making the SDK tree", log=log)
+        argv = bootstrap_argv(tree, names, cache, sources)
+        run(argv, what="making the SDK tree", log=log, env={"TMPDIR": str(scratch)})
     except CommandFailed as e:
         message = f"making the SDK tree failed (all of it in {log})"
         raise CommandFailed(message, code=e.code, tail=e.tail, hint=hint_for(e.tail)) from None
@@ -96,6 +98,7 @@ def _bootstrap(work: Path, names: list[str], ws: Workspace, sources: Sources | N
     for entry in tree.iterdir():
         os.rename(entry, work / entry.name)
     tree.rmdir()
+    remove_tree(scratch)
 
 
 def bootstrap_argv(tree: Path, names: list[str], cache: Path, sources: Sources | None) -> list[str]:
