@@ -44,7 +44,7 @@ def elsewhere(ws: Workspace) -> Iterator[Workspace]:
     remove_tree(state)
 
 
-def test_same_inputs_same_bits(image: Path, about: dict[str, Any], elsewhere: Workspace) -> None:
+def test_same_inputs_same_bits(about: dict[str, Any], elsewhere: Workspace) -> None:
     version = Version.parse(about["version"])
 
     def again() -> dict[str, Any]:
@@ -119,7 +119,14 @@ def test_sysupdate_reads_our_slots(ws: Workspace, sealed: Sealed, tmp_path: Path
             f"[Source]\nType=regular-file\nPath={source}\nMatchPattern=orlop_@v.{kind}.raw\n"
             f"[Target]\nType=partition\nPath={sealed.disk}\nMatchPattern=orlop_@v{suffix}\nMatchPartitionType={kind}\n"
         )
-    argv = ["/usr/lib/systemd/systemd-sysupdate", "--definitions", definitions, "--verify=no", "--json=short", "list"]
+    argv: list[str | Path] = [
+        "/usr/lib/systemd/systemd-sysupdate",
+        "--definitions",
+        definitions,
+        "--verify=no",
+        "--json=short",
+        "list",
+    ]
     out = sdk_run(ws, argv, what="asking systemd-sysupdate", binds=[tmp_path])
     found = json.loads(next(line for line in out.splitlines() if line.startswith("{")))
     assert found["current"] == str(sealed.version)
