@@ -37,6 +37,7 @@ def build(
     ] = "-",
     pretty: Annotated[bool, typer.Option("--pretty", "-p", help="Indent the output.")] = False,
     strict: _Strict = False,
+    check_only: Annotated[bool, typer.Option("--check", "-c", help="Translate and write nothing.")] = False,
     files_dir: _FilesDir = None,
 ) -> None:
     """Translate a configuration to Ignition. Exit status 1 when it has errors."""
@@ -46,9 +47,11 @@ def build(
     _show(result, file)
     if result.ignition is None:
         raise typer.Exit(1)
+    if check_only:
+        return
     text = result.ignition if result.ignition.endswith("\n") else result.ignition + "\n"
     if output == "-":
-        sys.stdout.write(text)
+        sys.stdout.buffer.write(text.encode())  # UTF-8, whatever the locale says
     else:
         _write(Path(output), text)
 

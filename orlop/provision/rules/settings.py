@@ -12,16 +12,17 @@ from orlop.provision.rules.unitfile import parse
 from orlop.provision.source import Place
 from orlop.provision.tree import Obj
 
-_LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
-_HOSTNAME = re.compile(rf"{_LABEL}(\.{_LABEL})*", re.IGNORECASE)
-_WORD = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
-_FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
-_RELEASE = re.compile(r"20[0-9]{6}\.[0-9]{1,4}")
-_TIME = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
-_ZONE = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+){0,2}")
-_CA_HASH = re.compile(r"sha256:[0-9a-f]{64}")
-_PAIR = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}=[A-Za-z0-9._/-]{0,63}")
-_PEM = re.compile(r"\s*-----BEGIN PUBLIC KEY-----\s([A-Za-z0-9+/=\s]+)-----END PUBLIC KEY-----\s*")
+# text, not compiled: most configs use few of them, and compiling takes longer than translating a small config
+_LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_HOSTNAME = rf"{_LABEL}(\.{_LABEL})*"
+_WORD = r"[a-z0-9][a-z0-9-]{0,62}"
+_FILE_NAME = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
+_RELEASE = r"20[0-9]{6}\.[0-9]{1,4}"
+_TIME = r"([01][0-9]|2[0-3]):[0-5][0-9]"
+_ZONE = r"[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+){0,2}"
+_CA_HASH = r"sha256:[0-9a-f]{64}"
+_PAIR = r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}=[A-Za-z0-9._/-]{0,63}"
+_PEM = r"\s*-----BEGIN PUBLIC KEY-----\s([A-Za-z0-9+/=\s]+)-----END PUBLIC KEY-----\s*"
 _ED25519 = bytes.fromhex("302a300506032b6570032100")  # the DER before the 32 bytes of the key
 
 # what a Quadlet file of each kind must have: its section, and one of these options in it
@@ -85,7 +86,7 @@ def _update(update: Obj, report: Report) -> None:
     lock = update.obj("lock")
     if lock.has("url") and (reason := urls.http_problem(lock.text("url") or "")):
         report.error(lock.at("url"), f"url: {reason}")
-    _match(lock, "group", re.compile(r"[A-Za-z0-9.-]+"), "letters, digits, `.` and `-`", report)
+    _match(lock, "group", r"[A-Za-z0-9.-]+", "letters, digits, `.` and `-`", report)
 
 
 def _cluster(cluster: Obj, report: Report) -> None:
@@ -96,7 +97,7 @@ def _cluster(cluster: Obj, report: Report) -> None:
         report.error(cluster.at("token"), "a token has no spaces and at most 512 characters")
     labels = cluster.seq("labels")
     for label, place in zip(labels.texts(), labels.places, strict=True):
-        if not _PAIR.fullmatch(label):
+        if not re.fullmatch(_PAIR, label):
             report.error(place, f"{label!r} is no label", "`key=value` of letters, digits, `.`, `_`, `/` and `-`")
 
 
@@ -112,7 +113,7 @@ def _urls(obj: Obj, name: str, schemes: tuple[str, ...], report: Report) -> None
 
 def _quadlet(quadlet: Obj, report: Report) -> None:
     name = quadlet.text("name") or ""
-    if units.suffix(name) not in QUADLETS or not _FILE_NAME.fullmatch(name.replace("@", "_")):
+    if units.suffix(name) not in QUADLETS or not re.fullmatch(_FILE_NAME, name.replace("@", "_")):
         report.error(quadlet.at("name"), f"{name!r} is no Quadlet file", f"NAME and one of: {' '.join(QUADLETS)}")
     if not quadlet.objs("dropins") or (quadlet.has("contents") and quadlet.has("contents_local")):
         _one_of(quadlet, "contents", "contents_local", report)
@@ -139,7 +140,7 @@ def check_quadlet(name: str, text: str, place: Place, report: Report) -> None:
 
 def check_key(text: bytes, place: Place, report: Report) -> None:
     """A trusted key is one Ed25519 public key in PEM."""
-    found = _PEM.fullmatch(text.decode("utf-8", "replace"))
+    found = re.fullmatch(_PEM, text.decode("utf-8", "replace"))
     try:
         der = base64.b64decode("".join(found[1].split()), validate=True) if found else b""
     except binascii.Error:
@@ -166,9 +167,9 @@ def _place(obj: Obj, path: str, report: Report) -> None:
             report.error(obj.at("path"), f"nothing can be put at {path}: {top} {reason}", "use /etc or /var")
 
 
-def _match(obj: Obj, name: str, pattern: re.Pattern[str], what: str, report: Report) -> None:
+def _match(obj: Obj, name: str, pattern: str, what: str, report: Report) -> None:
     value = obj.text(name)
-    if value is not None and not pattern.fullmatch(value):
+    if value is not None and not re.fullmatch(pattern, value):
         report.error(obj.at(name), f"{name} cannot be {value[:60]!r}", what)
 
 

@@ -50,6 +50,12 @@ def test_pretty(good: Path) -> None:
     assert json.loads(done.stdout) == json.loads(IGNITION)
 
 
+def test_check_writes_nothing(good: Path, tmp_path: Path) -> None:
+    done = config("build", "-c", good, "-o", tmp_path / "x")
+    assert (done.returncode, done.stdout, (tmp_path / "x").exists()) == (0, "", False)
+    assert config("build", "--check", "-", given=BAD.encode()).returncode == 1
+
+
 def test_output_file(good: Path, tmp_path: Path) -> None:
     out = tmp_path / "node.ign"
     done = config("build", good, "-o", out)
