@@ -6,7 +6,7 @@ Invariant: an error a user can act on is two lines, `error:` and `hint:`, and ex
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import signal
 import sys
 from types import FrameType
@@ -20,7 +20,7 @@ from orlop.files import FULL, SPACE_HINT
 from orlop.steps import Steps
 
 # command: (module, name in it). A Typer app is mounted as a group, a function as a command.
-_COMMANDS = {
+COMMANDS = {
     "up": ("orlop.cli.up", "up"),
     "down": ("orlop.cli.up", "down"),
     "lab": ("orlop.cli.lab", "app"),
@@ -30,21 +30,16 @@ _COMMANDS = {
 }
 
 
-def commands() -> dict[str, tuple[str, str]]:
-    """The sub-commands that are there: name, module, name in the module."""
-    return {name: where for name, where in _COMMANDS.items() if importlib.util.find_spec(where[0])}
-
-
 class Root(TyperGroup):
     """Typer's group, whose sub-commands are loaded when named, and that turns errors into words."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        return [*super().list_commands(ctx), *commands()]
+        return [*super().list_commands(ctx), *COMMANDS]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        if (own := super().get_command(ctx, cmd_name)) is not None or cmd_name not in commands():
+        if (own := super().get_command(ctx, cmd_name)) is not None or cmd_name not in COMMANDS:
             return own
-        module, attribute = commands()[cmd_name]
+        module, attribute = COMMANDS[cmd_name]
         found = getattr(importlib.import_module(module), attribute)
         if isinstance(found, typer.Typer):
             group = typer.main.get_command(found)

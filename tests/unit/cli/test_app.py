@@ -16,7 +16,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from orlop.cli.app import Root, app, commands
+from orlop.cli.app import COMMANDS, Root, app
 from orlop.errors import CommandFailed, Missing
 from orlop.files import locked
 from orlop.workspace import Workspace
@@ -37,7 +37,7 @@ def orlop(*args: str, state: Path, path: str | None = None) -> subprocess.Comple
 def test_help_lists_every_command(tmp_path: Path) -> None:
     done = orlop("--help", state=tmp_path)
     assert done.returncode == 0
-    for name in commands():
+    for name in COMMANDS:
         assert f" {name} " in done.stdout
 
 
@@ -47,9 +47,9 @@ def test_without_a_command_it_shows_help_and_fails(tmp_path: Path) -> None:
     assert "Usage:" in done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("name", list(commands()))
+@pytest.mark.parametrize("name", list(COMMANDS))
 def test_every_command_has_help_and_is_found_where_the_table_says(name: str) -> None:
-    module, attribute = commands()[name]
+    module, attribute = COMMANDS[name]
     assert hasattr(importlib.import_module(module), attribute)
     done = CliRunner().invoke(app, [name, "--help"])
     assert done.exit_code == 0, done.output
