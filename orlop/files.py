@@ -136,9 +136,16 @@ def mounts_in(path: Path) -> list[Path]:
 
 @contextmanager
 def locked(path: Path, what: str) -> Iterator[None]:
-    """Hold the lock file `path` for the block. Raises Busy at once when another process holds it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as f:
+    """Hold the lock file `path` for the block. Raises Busy at once when another process, or another user, has it."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        opened = path.open("a")
+    except PermissionError as e:
+        raise Busy(
+            f"{what} belongs to another user: {e.filename} cannot be written",
+            hint="go on as that user (made with sudo? use sudo again), or remove the folder and start over",
+        ) from None
+    with opened as f:
         try:
             fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

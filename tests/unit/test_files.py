@@ -175,6 +175,12 @@ def test_a_lock_ends_with_its_process(tmp_path: Path, sig: signal.Signals) -> No
         pass
 
 
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_lock_of_another_user_is_explained() -> None:
+    with pytest.raises(Busy, match="it belongs to another user"), locked(Path("/usr/orlop/lock"), "it"):
+        pass
+
+
 def test_sweep_touches_only_its_own_leftovers(tmp_path: Path) -> None:
     for name in (f"{MAKING}a-1", f"{MAKING}ab-1", "a-1", "a"):
         (tmp_path / name).mkdir()
