@@ -41,9 +41,7 @@ def build(
     files_dir: _FilesDir = None,
 ) -> None:
     """Translate a configuration to Ignition. Exit status 1 when it has errors."""
-    from orlop.provision.translate import translate
-
-    result = translate(_read(file), _files(files_dir), pretty=pretty, strict=strict)
+    result = _translated(file, _files(files_dir), pretty=pretty, strict=strict)
     _show(result, file)
     if result.ignition is None:
         raise typer.Exit(1)
@@ -64,13 +62,11 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="Findings as JSON on standard output.")] = False,
 ) -> None:
     """Check configurations and write nothing. Exit status 1 when one of them has errors."""
-    from orlop.provision.translate import translate
-
     local = _files(files_dir)
     documents = []
     good = True
     for name in files:
-        result = translate(_read(name), local, strict=strict)
+        result = _translated(name, local, strict=strict)
         ok = not result.report.failed(strict=strict)
         good = good and ok
         if as_json:
@@ -94,6 +90,15 @@ def reference() -> None:
     from orlop.provision.reference import markdown
 
     sys.stdout.write(markdown())
+
+
+def _translated(name: str, files: LocalFiles | None, *, pretty: bool = False, strict: bool = False) -> Result:
+    import gc
+
+    from orlop.provision.translate import translate
+
+    gc.disable()  # nothing here is cyclic, and looking for cycles doubles the time of large files
+    return translate(_read(name), files, pretty=pretty, strict=strict)
 
 
 def _verdict(result: Result, ok: bool) -> str:

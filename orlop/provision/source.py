@@ -17,10 +17,18 @@ WIDTH = 100  # characters of a source line that are shown; longer lines are cut 
 
 @dataclass(frozen=True, slots=True)
 class Span:
+    """`literal`: a block of text after `|`, whose lines stand below it one by one."""
+
     line: int
     column: int
     end_line: int
     end_column: int
+    literal: bool = False
+
+    def inner(self, number: int) -> Span:
+        """Line `number` (from 1) of the text that stands here: itself in a literal block, else all of it."""
+        line = self.line + number
+        return Span(line, 1, line + 1, 1) if self.literal and line <= self.end_line else self
 
 
 START = Span(1, 1, 1, 1)
@@ -58,6 +66,7 @@ def excerpt(lines: list[str], span: Span) -> list[str]:
     width = len(str(span.line))
     shown = range(max(1, span.line - CONTEXT_LINES), span.line + 1)
     first = _window(span.column, len(lines[span.line - 1]))
+    span = _without_indent(lines[span.line - 1], span)
     out = [f" {n:>{width}} | {_cut(lines[n - 1], first if n == span.line else 0)}".rstrip() for n in shown]
     line = lines[span.line - 1]
     end = span.end_column if span.end_line == span.line else len(line) + 1
@@ -67,6 +76,14 @@ def excerpt(lines: list[str], span: Span) -> list[str]:
     dots = " " if first else ""
     out.append(f" {'':>{width}} | {dots}{lead}{caret}")
     return out
+
+
+def _without_indent(line: str, span: Span) -> Span:
+    """A whole line is underlined from its first letter on."""
+    indent = len(line) - len(line.lstrip())
+    if span.column > 1 or span.end_line == span.line or indent == len(line):
+        return span
+    return Span(span.line, indent + 1, span.end_line, span.end_column)
 
 
 def _window(column: int, length: int) -> int:

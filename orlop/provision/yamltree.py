@@ -11,7 +11,7 @@ keys that merging produces. Aliases share their node; `decode` bounds how often 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
@@ -137,7 +137,8 @@ class _Composer:
         tag = _tag(event)
         if not event.value.isascii() and any("\ud800" <= c <= "\udfff" for c in event.value):
             raise YamlError("half of a surrogate pair is no character", _span(event))
-        return Node(Kind.SCALAR, _span(event), tag, event.value, plain=not event.style and tag in ("", "null"))
+        span = replace(_span(event), literal=True) if event.style == "|" else _span(event)
+        return Node(Kind.SCALAR, span, tag, event.value, plain=not event.style and tag in ("", "null"))
 
     def _alias(self, event: yaml.AliasEvent) -> Node:
         name = event.anchor or ""

@@ -11,8 +11,8 @@ from orlop.provision.tree import Obj, Seq, walk
 def check(root: Obj, report: Report) -> None:
     for obj in walk(root):
         seen: dict[tuple[str, str], Place] = {}
-        for field in obj.type.fields:
-            value = obj.values.get(field.name)
+        for name, value in obj.values.items():
+            field = obj.type.by_name[name]
             if not isinstance(value, Seq) or not field.unique:
                 continue
             for item, place in zip(value.items, value.places, strict=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from dataclasses import replace
 
 from orlop.provision.report import Report
 from orlop.provision.rules import units, urls
@@ -126,7 +127,8 @@ def check_quadlet(name: str, text: str, place: Place, report: Report) -> None:
     parsed = parse(text)
     kind = units.suffix(name)
     if parsed.problem:
-        report.error(place, f"line {parsed.line} of the Quadlet file: {parsed.problem}")
+        there = replace(place, span=place.span.inner(parsed.line))
+        report.error(there, f"line {parsed.line} of the Quadlet file: {parsed.problem}")
     elif kind in QUADLETS:
         section, wanted = QUADLETS[kind]
         if section not in parsed.sections and not (f"[{section}]" in text and not wanted):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from orlop.provision.report import Report
 from orlop.provision.rules.unitfile import UnitFile, parse
 from orlop.provision.tree import Obj
@@ -52,5 +54,8 @@ def check_text(obj: Obj, report: Report) -> UnitFile:
     """Parse `contents` and say what is wrong with it, with the line inside the unit."""
     parsed = parse(obj.text("contents") or "")
     if parsed.problem:
-        report.error(obj.at("contents"), f"line {parsed.line} of the unit: {parsed.problem}")
+        place = obj.at("contents")
+        report.error(
+            replace(place, span=place.span.inner(parsed.line)), f"line {parsed.line} of the unit: {parsed.problem}"
+        )
     return parsed

@@ -74,6 +74,37 @@ def test_long_lines_are_cut_around_the_caret() -> None:
     assert out[1][out[2].index("^") :][:4] == "HERE"
 
 
+UNIT = """\
+variant: fcos
+version: 1.4.0
+systemd:
+  units:
+    - name: a.service
+      contents: |
+        [Service]
+
+        ExecStart /bin/true
+"""
+
+
+def test_the_line_of_a_unit() -> None:
+    """In a literal block, the very line is shown."""
+    assert shown(UNIT) == (
+        "error: line 3 of the unit: 'ExecStart /bin/true' has no = after it\n"
+        "  --> node.bu:9:1 ($.systemd.units.0.contents)\n"
+        "   7 |         [Service]\n"
+        "   8 |\n"
+        "   9 |         ExecStart /bin/true\n"
+        "     |         ^^^^^^^^^^^^^^^^^^^"
+    )
+
+
+@pytest.mark.parametrize("style", [">", "|2", "|-", ">-"])
+def test_the_line_of_a_unit_in_other_blocks(style: str) -> None:
+    out = shown(UNIT.replace("|", style))
+    assert ("node.bu:9:1 " if "|" in style else "node.bu:6:17 ") in out
+
+
 def test_nothing_to_show() -> None:
     assert excerpt([], Span(1, 1, 1, 2)) == []
     assert excerpt(["a"], Span(7, 1, 7, 2)) == []
