@@ -86,7 +86,10 @@ def parse(text: str) -> Node | None:
     except yaml.MarkedYAMLError as e:
         raise _syntax_error(e, text) from None
     except yaml.reader.ReaderError as e:
-        raise YamlError(f"a character that YAML does not allow: {_reason(e)}", _position(text, e)) from None
+        raise YamlError(
+            f"a character that YAML does not allow: {_reason(e)}",
+            _position(text, e.position, in_bytes=yaml.__with_libyaml__),
+        ) from None
     except yaml.YAMLError as e:
         raise YamlError(f"not valid YAML: {e}", START) from None
 
@@ -225,10 +228,9 @@ def _span(event: Any) -> Span:
     return Span(a.line + 1, a.column + 1, b.line + 1, b.column + 1)
 
 
-def _position(text: str, error: Any) -> Span:
+def _position(text: str, offset: int, *, in_bytes: bool) -> Span:
     """Where a reader stopped: the C reader counts bytes, the Python reader characters."""
-    offset = error.position
-    if isinstance(error.character, int) and not text.isascii():
+    if in_bytes:
         offset = len(text.encode()[:offset].decode("utf-8", "ignore"))
     line = text.count("\n", 0, offset) + 1
     column = offset - text.rfind("\n", 0, offset)
