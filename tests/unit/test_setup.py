@@ -45,6 +45,7 @@ class Machine:
 def machine(tmp_path: Path) -> Machine:
     made = Machine(tmp_path)
     made.has("python3", GOOD_PYTHON)
+    made.has("id", "case $1 in -u) echo 0 ;; *) echo root ;; esac")
     made.has("bwrap")
     made.has("newuidmap")
     return made

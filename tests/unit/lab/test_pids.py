@@ -17,8 +17,12 @@ from orlop.lab.pids import ProcessId, alive, find, from_file, identify, kill
 @pytest.fixture
 def sleeper(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A process that names a path in the folder `lab`."""
-    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", f"file={tmp_path}/lab/disk"])
+    script = "import time; print(flush=True); time.sleep(60)"
+    child = subprocess.Popen([sys.executable, "-c", script, f"file={tmp_path}/lab/disk"], stdout=subprocess.PIPE)
+    assert child.stdout is not None
+    child.stdout.readline()  # its command line can be empty until it runs
     yield child
+    child.stdout.close()
     child.kill()
     child.wait()
 
