@@ -9,8 +9,10 @@ import os
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -37,25 +39,15 @@ def run(
     """
     args = [os.fspath(a) for a in argv]
     with _output(log) as out:
-        try:
-            child = subprocess.Popen(
-                args,
-                stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
-                stdout=out,
-                stderr=subprocess.STDOUT,
-                env=None if env is None else {**os.environ, **env},
-                cwd=cwd,
-                start_new_session=True,
-            )
-        except (FileNotFoundError, PermissionError) as e:
-            raise _cannot_start(what, args[0], cwd, e, hint) from None
-        try:
-            child.communicate(stdin, timeout=timeout)
-        except subprocess.TimeoutExpired:
-            where = f" (its output is in {log})" if log else ""
-            raise TimedOut(f"{what}: {args[0]} did not end within {timeout:.0f} s{where}", hint=hint) from None
-        finally:
-            end_group(child)
+        with ExitStack() as ending:
+            with signals_held():  # none may come between the start of the child and our knowing it
+                child = _start(args, what, out, env, cwd, stdin is not None, hint)
+                ending.callback(end_group, child)
+            try:
+                child.communicate(stdin, timeout=timeout)
+            except subprocess.TimeoutExpired:
+                where = f" (its output is in {log})" if log else ""
+                raise TimedOut(f"{what}: {args[0]} did not end within {timeout:.0f} s{where}", hint=hint) from None
         out.seek(0)
         text = out.read().decode(errors="replace")
     if child.returncode != 0:
@@ -75,6 +67,47 @@ def _output(log: Path | None) -> IO[bytes]:
         return tempfile.TemporaryFile()
     log.parent.mkdir(parents=True, exist_ok=True)
     return log.open("w+b")
+
+
+def _start(
+    args: list[str],
+    what: str,
+    out: IO[bytes],
+    env: Mapping[str, str] | None,
+    cwd: Path | None,
+    has_input: bool,
+    hint: str,
+) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(
+            args,
+            stdin=subprocess.PIPE if has_input else subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            env=None if env is None else {**os.environ, **env},
+            cwd=cwd,
+            start_new_session=True,
+        )
+    except (FileNotFoundError, PermissionError) as e:
+        raise _cannot_start(what, args[0], cwd, e, hint) from None
+
+
+@contextmanager
+def signals_held() -> Iterator[None]:
+    """Let the handlers of Ctrl-C, SIGTERM and SIGHUP run after the block instead of in it. Keep the block short."""
+    if threading.current_thread() is not threading.main_thread():  # handlers never run in others
+        yield
+        return
+    came: list[int] = []
+    handled = [s for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if callable(signal.getsignal(s))]
+    before = {s: signal.signal(s, lambda number, _frame: came.append(number)) for s in handled}
+    try:
+        yield
+    finally:
+        for s, handler in before.items():
+            signal.signal(s, handler)
+    for number in came:
+        signal.raise_signal(number)
 
 
 def _cannot_start(what: str, program: str, cwd: Path | None, error: OSError, hint: str) -> Missing:

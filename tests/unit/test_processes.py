@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from orlop.errors import CommandFailed, Missing, TimedOut
-from orlop.processes import TAIL_LINES, end_group, run
+from orlop.processes import TAIL_LINES, end_group, run, signals_held
 
 
 def alive(pid: int) -> bool:
@@ -145,3 +145,19 @@ def test_an_interrupt_ends_the_group_first(tmp_path: Path, sig: signal.Signals) 
     assert (b"KeyboardInterrupt" in err) == (sig == signal.SIGINT)
     assert not alive(pid)
     assert (tmp_path / "cleaned").exists()
+
+
+def test_held_signals_come_after_the_block() -> None:
+    done = []
+
+    def hold() -> None:
+        with signals_held():
+            signal.raise_signal(signal.SIGINT)
+            done.append("block")
+        done.append("after")
+
+    with pytest.raises(KeyboardInterrupt):
+        hold()
+    assert done == ["block"]
+    with pytest.raises(KeyboardInterrupt):  # and the handler is back
+        signal.raise_signal(signal.SIGINT)
