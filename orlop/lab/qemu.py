@@ -23,7 +23,7 @@ LISTEN = "server=on,wait=off"
 NICS = ("nic0", "nic1")
 MEDIA_SERIAL = "orlop-media"
 
-# TCG with every instruction it knows: container images may be built for any. A plain qemu64 boots no faster (29 s each).
+# TCG shows every instruction it knows: container images may be built for any. A plain qemu64 boots no faster.
 ACCELERATORS = {
     "kvm": ("-accel", "kvm", "-cpu", "host"),
     "tcg": ("-accel", "tcg,thread=multi,tb-size=512", "-cpu", "max"),
