@@ -26,6 +26,7 @@ from orlop.steps import Steps
 from orlop.workspace import Workspace
 
 PARTS = ("sizes", "cold", "warm", "boot")
+QUIET = 0.3  # processors other programs may keep busy before a boot's seconds are in doubt
 LAST = Path("bench") / "last.json"  # below the state folder
 
 
@@ -149,6 +150,10 @@ def _facts(ours: Side, theirs: Side, load: float) -> dict[str, Any]:
     if ours.boots:
         facts["acceleration"] = ours.boots[0].accelerator
         facts["boots of each"] = len(ours.boots)
+        most = {side.name: max(b.others for b in side.boots) for side in (ours, theirs)}
+        facts["processors other programs kept busy"] = ", ".join(f"{most[s]:.1f} ({s})" for s in most)
+        if max(most.values()) > QUIET:
+            facts["warning"] = "this computer was not quiet: repeat the boots when it is, their seconds say little"
     return facts
 
 

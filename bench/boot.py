@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import idle
-from bench.stages import Seen, Stages, clock_zero, init_started, loader_started, manager_times, stages
+from bench.stages import Seen, Stages, busy_seconds, clock_zero, init_started, loader_started, manager_times, stages
 from orlop.errors import CommandFailed, TimedOut
 from orlop.lab import console, lab
 from orlop.lab.demo import PORT
@@ -41,10 +41,15 @@ _TIMES = ("Userspace", "Finish")
 
 @dataclass(frozen=True)
 class Boot:
-    """One boot's stages; `idle` when it was asked for; `accelerator` is kvm or tcg, with the reason."""
+    """One boot's stages; `idle` when it was asked for; `accelerator` is kvm or tcg, with the reason.
+
+    `others`: how many processors other programs kept busy until the answer, on average; where it is not near 0 the
+    seconds say little.
+    """
 
     stages: Stages
     accelerator: str
+    others: float
     idle: idle.Idle | None = None
 
 
@@ -54,17 +59,19 @@ def boot(ws: Workspace, steps: Steps, image: Image, *, verdict: bool, want_idle:
     `verdict`: it judges its own boot, and a bad one is an error; `want_idle`: also probe it at rest. Raises TimedOut or
     CommandFailed with the end of its console.
     """
+    began, busy = now(), _host_busy()
     with _machine(ws, steps, image) as (made, node):
         with steps.step("Waiting for its container's answer"):
             loader_at, answered_at = asyncio.run(_watch(node))
             cpu = processor_time(node)
+            others = max(0.0, (_host_busy() - busy - cpu) / (now() - began))
         if verdict:
             wait_verdicts([node], steps, timeout=FINISH_SECONDS)
         with steps.step("Asking the machine"):
             seen = _ask(node, loader_at, answered_at, cpu)
             at_rest = _ask_idle(node) if want_idle else None
         how = made.state().acceleration
-        return Boot(stages(seen), f"{how.name} ({how.why})", at_rest)
+        return Boot(stages(seen), f"{how.name} ({how.why})", others, at_rest)
 
 
 @contextmanager
@@ -89,6 +96,10 @@ def started_at(node: Node) -> float:
     if process is None:
         raise CommandFailed(f"{node.name} is off", code=1)
     return process.start / os.sysconf("SC_CLK_TCK")
+
+
+def _host_busy() -> float:
+    return busy_seconds(Path("/proc/stat").read_text(), os.sysconf("SC_CLK_TCK"))
 
 
 def processor_time(node: Node) -> float:

@@ -86,6 +86,18 @@ def loader_started(chunks: Iterable[tuple[float, bytes]]) -> float | None:
     return found
 
 
+def busy_seconds(stat: str, ticks: int) -> float:
+    """Processor seconds the host has worked since it started, from /proc/stat; `ticks`: clock ticks a second.
+
+    proc(5): user, nice, system, idle, iowait, irq, softirq, steal; time spent in guests is in user already.
+    """
+    fields = stat.split("\n", 1)[0].split()
+    if len(fields) < 9 or fields[0] != "cpu" or not all(field.isdecimal() for field in fields[1:]):
+        raise BadInput("/proc/stat does not begin with the sum of all processors")
+    user, nice, system, _idle, _iowait, irq, softirq = (int(field) for field in fields[1:8])
+    return (user + nice + system + irq + softirq) / ticks
+
+
 def init_started(kernel_log: str) -> float | None:
     """When the kernel started /init, from `journalctl -k -o short-monotonic` (or dmesg): seconds, or None."""
     found = _INIT_STARTS.search(kernel_log)

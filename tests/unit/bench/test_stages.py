@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from bench.stages import (
     Seen,
     Stages,
+    busy_seconds,
     clock_zero,
     init_started,
     loader_started,
@@ -109,3 +110,11 @@ def test_the_quickest_reading_of_the_clock_decides() -> None:
     assert clock_zero(samples) == pytest.approx(102.01 - 41.90)
     with pytest.raises(BadInput):
         clock_zero([])
+
+
+def test_the_hosts_work_leaves_waiting_and_guests_out() -> None:
+    stat = "cpu  100 20 30 9999 8888 4 6 7777 90 5\ncpu0 1 1 1 1 1 1 1 1 1 1\nintr 5\n"
+    assert busy_seconds(stat, 100) == pytest.approx(1.6)
+    for bad in ("", "cpu0 1 2 3 4 5 6 7 8\n", "cpu 1 2\n", "cpu a b c d e f g h\n"):
+        with pytest.raises(BadInput):
+            busy_seconds(bad, 100)
