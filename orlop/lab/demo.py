@@ -40,19 +40,26 @@ _IMAGE = f"""\
 Description=The demo image, from the media disk
 RequiresMountsFor={MOUNT}
 
+# nothing here needs a network to be up, which Quadlet would wait for
+[Quadlet]
+DefaultDependencies=false
+
 [Image]
 Image=oci:{MOUNT}:{demo.REF}
 ImageTag={demo.REF}
 """
 
-_CONTAINER = f"""\
+_CONTAINER = """\
 [Unit]
 Description=The demo: a page that names this machine and its operating system
+
+[Quadlet]
+DefaultDependencies=false
 
 [Container]
 Image=demo.image
 ContainerName=demo
-PublishPort={PORT}:{demo.PORT}
+Network=host
 Environment=MACHINE=%H
 Volume=/usr/lib/os-release:/run/host-os-release:ro
 NoNewPrivileges=true
