@@ -17,7 +17,7 @@ from pathlib import Path
 
 from bench import idle
 from bench.stages import Seen, Stages, busy_seconds, clock_zero, init_started, loader_started, manager_times, stages
-from orlop.errors import CommandFailed, TimedOut
+from orlop.errors import CommandFailed, Missing, TimedOut
 from orlop.lab import console, lab
 from orlop.lab.demo import PORT
 from orlop.lab.images import Image
@@ -76,12 +76,16 @@ def boot(ws: Workspace, steps: Steps, image: Image, *, verdict: bool, want_idle:
 
 @contextmanager
 def _machine(ws: Workspace, steps: Steps, image: Image) -> Iterator[tuple[lab.Lab, Node]]:
-    if LAB in lab.names(ws):  # left by a run that was killed
-        lab.down(ws, LAB)
+    _remove_lab(ws)  # left by a run that was killed
     made = lab.up(ws, steps, lab.Plan(image=image, name=LAB, demo=True))
     try:
         yield made, made.nodes[0]
     finally:
+        _remove_lab(ws)
+
+
+def _remove_lab(ws: Workspace) -> None:
+    with suppress(Missing):  # somebody else removed it: what that made go wrong is the error to show
         lab.down(ws, LAB)
 
 
