@@ -18,7 +18,8 @@ from orlop.model.version import Version
 from orlop.sdk.run import sdk_run
 from orlop.workspace import Workspace
 
-EROFS = ("-zzstd,level=6", "-C65536", "-Efragments", "--all-root", "--quiet")
+EROFS = ("-zlz4hc,12:zstd,level=9", "-C65536", "--all-root", "--quiet")
+HINTS = "erofs-hints"
 STUB = "usr/lib/systemd/boot/efi/linuxx64.efi.stub"
 LOADER = "usr/lib/systemd/boot/efi/systemd-bootx64.efi"
 LOADER_CONF = "timeout 0\neditor no\nauto-entries no\n"
@@ -72,7 +73,10 @@ def seal_usr(ws: Workspace, tree: Path, folder: Path, version: Version) -> Seale
     draft = Sealed(folder, version, "0" * 64)
     sdk_run(
         ws,
-        ["mkfs.erofs", *EROFS, "-T", str(version.epoch), "-U", str(seed(version, "usr")), draft.usr, tree / "usr"],
+        [
+            *("mkfs.erofs", *EROFS, f"--compress-hints={ws.os_tree / HINTS}"),
+            *("-T", str(version.epoch), "-U", str(seed(version, "usr")), draft.usr, tree / "usr"),
+        ],
         what="making the usr image",
         binds=[folder, tree],
     )

@@ -27,6 +27,10 @@ MOUNT = "/run/media"
 _MOUNT_UNIT = f"""\
 [Unit]
 Description=The lab's media disk
+# ordered by who needs it; nothing else of the boot waits for this disk
+DefaultDependencies=no
+Conflicts=umount.target
+Before=umount.target
 
 [Mount]
 What=/dev/disk/by-id/virtio-{MEDIA_SERIAL}
@@ -35,29 +39,17 @@ Type=erofs
 Options=ro,nodev,nosuid,noexec
 """
 
-_IMAGE = f"""\
+_CONTAINER = f"""\
 [Unit]
-Description=The demo image, from the media disk
+Description=The demo: a page that names this machine and its operating system
 RequiresMountsFor={MOUNT}
 
 # nothing here needs a network to be up, which Quadlet would wait for
 [Quadlet]
 DefaultDependencies=false
 
-[Image]
-Image=oci:{MOUNT}:{demo.REF}
-ImageTag={demo.REF}
-"""
-
-_CONTAINER = """\
-[Unit]
-Description=The demo: a page that names this machine and its operating system
-
-[Quadlet]
-DefaultDependencies=false
-
 [Container]
-Image=demo.image
+Image=oci:{MOUNT}:{demo.REF}
 ContainerName=demo
 Network=host
 Environment=MACHINE=%H
@@ -76,7 +68,7 @@ WantedBy=multi-user.target
 def config() -> NodeConfig:
     """What a node needs to run the demo."""
     made = NodeConfig().unit("run-media.mount", _MOUNT_UNIT)
-    return made.quadlet("demo.image", _IMAGE).quadlet("demo.container", _CONTAINER)
+    return made.quadlet("demo.container", _CONTAINER)
 
 
 def make_media(ws: Workspace, steps: Steps, media: Path) -> None:
@@ -109,7 +101,7 @@ def fetch(port: int, path: str = "/", *, timeout: float) -> str:
         time.sleep(0.2)
     raise TimedOut(
         f"http://{LOOPBACK}:{port}{path} did not answer within {timeout:.0f} s (last: {last})",
-        hint="`orlop lab exec n1 -- journalctl -u demo -u demo-image` shows what the container does",
+        hint="`orlop lab exec n1 -- journalctl -u demo` shows what the container does",
     )
 
 

@@ -28,10 +28,21 @@ def test_the_demo_answers_over_the_forwarded_port(machines: Machines, image: Pat
 
 
 def test_the_demo_is_a_unit_like_any_other(n1: Node) -> None:
-    assert n1.sh("systemctl is-active demo.service demo-image.service run-media.mount").split() == ["active"] * 3
+    assert n1.sh("systemctl is-active demo.service run-media.mount").split() == ["active"] * 2
     assert (
         n1.sh("systemctl show -p SourcePath --value demo.service").strip() == "/etc/containers/systemd/demo.container"
     )
+
+
+def test_a_published_port_reaches_a_container_on_its_own_network(n1: Node) -> None:
+    n1.sh("systemctl stop demo.service")
+    run = f"podman run -d --name bridged -p {demo.PORT}:{demo.PORT} -e MACHINE=bridged {REF}"
+    try:
+        n1.sh(run, timeout=120)
+        assert "<strong>bridged</strong>" in demo.fetch(n1.port(demo.PORT), timeout=60)
+        assert n1.sh("podman inspect -f '{{.NetworkSettings.IPAddress}}' bridged").startswith("10.88.")
+    finally:
+        n1.sh("podman rm -f -t 1 bridged; systemctl start demo.service", timeout=120)
 
 
 def test_an_image_is_pulled_from_a_registry_and_runs(n1: Node, registry: Registry) -> None:

@@ -53,5 +53,4 @@ def test_a_page_of_another_kind_gives_its_first_line(page: str, said: str) -> No
 def test_the_units_say_where_image_and_page_come_from() -> None:
     text = demo.config().tmpfiles()
     assert "/etc/containers/systemd/demo.container" in text
-    assert "/etc/containers/systemd/demo.image" in text
     assert "/etc/systemd/system/run-media.mount" in text

@@ -30,7 +30,7 @@ def machine(state: Path = Path("/s"), *, accelerator: str = "tcg", private: bool
 def test_what_qemu_is_told() -> None:
     text = " ".join(command(machine()))
     assert text.startswith("qemu-system-x86_64 -name a/n1 -uuid ")
-    assert "-accel tcg,thread=multi,tb-size=512 -cpu max" in text
+    assert "-accel tcg,thread=multi,tb-size=512 -cpu max,-erms,-fsrm,-la57,-svm" in text
     assert "hostfwd=tcp:127.0.0.1:22000-:22,hostfwd=tcp:127.0.0.1:8080-:80" in text
     assert "-netdev vde,id=net1,sock=/tmp/orlop-" in text
     assert "logfile=/s/lab/a/n1/console.log" in text
