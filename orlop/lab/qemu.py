@@ -24,8 +24,8 @@ NICS = ("nic0", "nic1")
 MEDIA_SERIAL = "orlop-media"
 
 # TCG shows nearly every instruction it knows: container images may be built for any. Left out is what a kernel uses
-# because it is quick on hardware, and is slow here: `rep movsb` for clearing pages (erms, fsrm), a fifth level of page tables
-# (la57), nested virtualisation (svm). A boot takes a fifth less processor time without them.
+# because it is quick on hardware, and which is slow here: `rep movsb` for clearing pages (erms, fsrm), a fifth level of
+# page tables (la57), nested virtualisation (svm). A boot takes a fifth less processor time without them.
 ACCELERATORS = {
     "kvm": ("-accel", "kvm", "-cpu", "host"),
     "tcg": ("-accel", "tcg,thread=multi,tb-size=512", "-cpu", "max,-erms,-fsrm,-la57,-svm"),
