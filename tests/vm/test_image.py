@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -131,6 +136,36 @@ def test_sysupdate_reads_our_slots(ws: Workspace, sealed: Sealed, tmp_path: Path
     found = json.loads(next(line for line in out.splitlines() if line.startswith("{")))
     assert found["current"] == str(sealed.version)
     assert found["all"] == [str(sealed.version)]
+
+
+@pytest.mark.usefixtures("image")  # made first: its cache is what makes this quick
+@pytest.mark.parametrize("moment", ["Installing packages", "Sealing /usr"])
+def test_ctrl_c_leaves_nothing_half_made(ws: Workspace, moment: str) -> None:
+    version = "20000101.1"
+    argv = [sys.executable, "-m", "orlop", "image", "build", "--version", version]
+    before = builder.latest(ws)
+    with subprocess.Popen(argv, cwd=ws.root, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as build:
+        assert build.stderr is not None
+        for line in build.stderr:
+            if line.strip() == f"‣ {moment}":
+                break
+        time.sleep(2)  # into the step, so that its programs run
+        build.send_signal(signal.SIGINT)
+        said = build.stderr.read()
+    assert build.returncode == 130
+    assert "interrupted" in said
+    assert list(ws.images.glob(f"*{version}*")) == []
+    assert builder.latest(ws) == before
+    assert str(ws.images / f".making-{version}") not in processes()
+
+
+def processes() -> str:
+    """Every running program's command line."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            found.append(path.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+    return "\n".join(found)
 
 
 def test_inspect_of_what_was_built(image: Path, about: dict[str, Any]) -> None:
