@@ -18,6 +18,8 @@ from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import NoteSection
 from elftools.elf.segments import InterpSegment
 
+from orlop.errors import BadInput
+
 LIBRARY_DIRS = ("usr/lib/x86_64-linux-gnu", "usr/lib")
 _DLOPEN_TYPE = 0x407C0C0A
 
@@ -100,7 +102,7 @@ class Libraries:
     def closure(self, paths: Iterable[str], *, optional: bool) -> set[str]:
         """`paths` and every library they lead to, links and their targets both. `optional`: dlopen notes too.
 
-        Raises FileNotFoundError naming the program when a needed library is not in the tree.
+        Raises BadInput naming the program when a needed library is not in the tree.
         """
         todo = list(paths)
         found: set[str] = set()
@@ -122,7 +124,10 @@ class Libraries:
                 # its own folder last: a private library is already loaded there by the program that brought it
                 lib = self.find(soname, (*needs.runpath, *LIBRARY_DIRS, str(Path(path).parent)))
                 if lib is None:
-                    raise FileNotFoundError(f"{path} needs {soname}, which is not in the tree")
+                    raise BadInput(
+                        f"{path} needs {soname}, which is not in the tree",
+                        hint="keep it (os/prune/remove.list), or let the program go (os/prune/executables.list)",
+                    )
                 todo.append(lib)
             if optional:
                 todo += [lib for s in needs.optional if (lib := self.find(s, needs.runpath))]

@@ -280,13 +280,16 @@ def _base(paths: Paths, raw: Path) -> Path:
     return paths.base
 
 
-# vde_switch makes itself a daemon before it listens, and `run` ends what is left in its process group: so the command
-# lasts until the socket is there, when the daemon has long left the group.
-_AND_LISTENS = 'ctl=$1; shift; "$@" || exit; for _ in $(seq 200); do [ -S "$ctl" ] && exit; sleep 0.05; done; exit 1'
+# `run` ends what is left in its process group. vde_switch leaves it when it makes itself a daemon and writes its pid file
+# after that, so the command lasts until both that and the socket are there.
+_AND_LISTENS = (
+    'ctl=$1 pid=$2; shift 2; "$@" || exit; for _ in $(seq 200); do '
+    '[ -S "$ctl" ] && [ -s "$pid" ] && exit; sleep 0.05; done; exit 1'
+)
 
 
 def _start_switch(paths: Paths) -> None:
-    argv = ["sh", "-c", _AND_LISTENS, "switch", str(paths.switch / "ctl")]
+    argv = ["sh", "-c", _AND_LISTENS, "switch", str(paths.switch / "ctl"), str(paths.switch_pid)]
     argv += ["vde_switch", "-d", "-s", str(paths.switch), "-m", "0600", "-n", str(2 * MAX_NODES)]
     argv += ["-p", str(paths.switch_pid)]
     run(in_sdk(paths.ws, argv, die_with_parent=False), what="starting the private network", timeout=30)
