@@ -280,8 +280,8 @@ def _base(paths: Paths, raw: Path) -> Path:
     return paths.base
 
 
-# `run` ends what is left in its process group. vde_switch leaves it when it makes itself a daemon and writes its pid file
-# after that, so the command lasts until both that and the socket are there.
+# `run` ends what is left in its process group. vde_switch leaves it when it makes itself a daemon, and writes its pid
+# file after that: so the command lasts until both that and the socket are there.
 _AND_LISTENS = (
     'ctl=$1 pid=$2; shift 2; "$@" || exit; for _ in $(seq 200); do '
     '[ -S "$ctl" ] && [ -s "$pid" ] && exit; sleep 0.05; done; exit 1'
