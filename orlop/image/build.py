@@ -18,7 +18,7 @@ from orlop.files import locked, made_beside, need_space, remove_tree, write_atom
 from orlop.image.factory import make_factory, only_usr
 from orlop.image.initrd import make_initrd, unpack_modules
 from orlop.image.inspect import describe
-from orlop.image.prune import prune, strip_setuid, walk
+from orlop.image.prune import packages_left, prune, strip_setuid, walk
 from orlop.image.seal import Sealed, make_disk, make_uki, seal_usr
 from orlop.image.tree import make_tree
 from orlop.model.version import Version
@@ -74,6 +74,7 @@ def make_image(ws: Workspace, steps: Steps, folder: Path, version: Version, key:
         unpack_modules(ws, tree, kernel)
         prune(tree, ws.os_tree / "prune")
         strip_setuid(tree)
+        packages = packages_left(tree, made.packages)
     with steps.step(f"Making the initrd for Linux {kernel}"):
         initrd = work / "initrd.cpio.zst"
         release = tree / "usr/lib/os-release"
@@ -86,7 +87,7 @@ def make_image(ws: Workspace, steps: Steps, folder: Path, version: Version, key:
         make_uki(ws, sealed, kernel=work / "vmlinuz", release=kernel, initrd=initrd, os_release=release)
         make_disk(ws, sealed, work)
     with steps.step("Describing the image"):
-        about = describe(ws, tree, sealed, made.packages, kernel=kernel, inputs=key, build_id=build_id, initrd=initrd)
+        about = describe(ws, tree, sealed, packages, kernel=kernel, inputs=key, build_id=build_id, initrd=initrd)
         write_atomic(folder / MANIFEST, json.dumps(about, indent=2) + "\n")
     remove_tree(work)
     return sealed

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from orlop.errors import BadInput
 from orlop.files import remove_tree
-from orlop.image.elf import LIBRARY_DIRS, Libraries, is_elf, link_target
+from orlop.image.elf import LIBRARY_DIRS, Libraries, canonical, is_elf, link_target
 
 PATH_DIRS = ("usr/bin", "usr/sbin")
 # opened by name at run time, by the C library, OpenSSL or PAM, without a note that says so
@@ -117,6 +117,21 @@ def remove_empty_dirs(top: Path) -> None:
     for folder, _, _ in os.walk(top, topdown=False):
         if not os.listdir(folder) and Path(folder) != top:
             os.rmdir(folder)
+
+
+def packages_left(tree: Path, packages: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    """Those of `packages` (name, version) that still have a file or link in /usr, by dpkg's own lists of files.
+
+    A package all of whose files were removed is not in the image, and must not be in a list of what is.
+    """
+    info = tree / "var/lib/dpkg/info"
+    left = []
+    for name, version in packages:
+        lists = [*info.glob(f"{name}.list"), *info.glob(f"{name}:*.list")]
+        paths = (canonical(line.lstrip("/")) for file in lists for line in file.read_text().splitlines())
+        if any(p.startswith("usr/") and ((tree / p).is_symlink() or (tree / p).is_file()) for p in paths):
+            left.append((name, version))
+    return tuple(left)
 
 
 def strip_setuid(tree: Path) -> None:

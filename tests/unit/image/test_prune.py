@@ -107,6 +107,16 @@ def test_setuid_and_setgid_bits_go_and_the_rest_of_the_mode_stays(tree: Path) ->
     assert path.stat().st_mode & 0o7777 == 0o755
 
 
+def test_a_package_without_a_file_left_is_not_in_the_image(tree: Path) -> None:
+    info = tree / "var/lib/dpkg/info"
+    info.mkdir(parents=True)
+    executable(tree / "usr/bin/kept")
+    (info / "kept.list").write_text("/.\n/usr\n/usr/bin\n/bin/kept\n")
+    (info / "libgone1:amd64.list").write_text("/.\n/usr\n/usr/bin\n/usr/lib/libgone.so.1\n")
+    packages = [("kept", "1"), ("libgone1", "2"), ("unknown", "3")]
+    assert prune.packages_left(tree, packages) == (("kept", "1"),)
+
+
 def test_a_damaged_elf_file_needs_nothing(tmp_path: Path) -> None:
     path = tmp_path / "broken"
     path.write_bytes(b"\x7fELF" + os.urandom(60))
