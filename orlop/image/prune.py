@@ -16,6 +16,8 @@ from orlop.files import remove_tree
 from orlop.image.elf import LIBRARY_DIRS, Libraries, canonical, is_elf, link_target
 
 PATH_DIRS = ("usr/bin", "usr/sbin")
+# what a package is in the image for, where that is not a file of its own but one made when it was installed
+MADE_BY = {"ca-certificates": "etc/ssl/certs/ca-certificates.crt"}
 # opened by name at run time, by the C library, OpenSSL or PAM, without a note that says so
 OPENED_BY_NAME = ("libnss_*.so.*", "libgcc_s.so.1")
 
@@ -129,7 +131,8 @@ def packages_left(tree: Path, packages: Iterable[tuple[str, str]]) -> tuple[tupl
     for name, version in packages:
         lists = [*info.glob(f"{name}.list"), *info.glob(f"{name}:*.list")]
         paths = (canonical(line.lstrip("/")) for file in lists for line in file.read_text().splitlines())
-        if any(p.startswith("usr/") and ((tree / p).is_symlink() or (tree / p).is_file()) for p in paths):
+        made = name in MADE_BY and (tree / MADE_BY[name]).is_file()
+        if made or any(p.startswith("usr/") and ((tree / p).is_symlink() or (tree / p).is_file()) for p in paths):
             left.append((name, version))
     return tuple(left)
 

@@ -172,4 +172,6 @@ def test_inspect_of_what_was_built(image: Path, about: dict[str, Any]) -> None:
     for key, path in (("usr_bytes", ".usr.raw"), ("verity_bytes", ".usr-verity.raw"), ("uki_bytes", ".efi")):
         assert about[key] == (image / f"orlop_{about['version']}{path}").stat().st_size
     assert about["payload_bytes"] == about["usr_bytes"] + about["verity_bytes"] + about["uki_bytes"]
-    assert {"podman", "crun", "netavark", "systemd"} <= {p["name"] for p in about["packages"]}
+    names = {p["name"] for p in about["packages"]}
+    assert {"podman", "crun", "netavark", "systemd", "ca-certificates"} <= names
+    assert not names & {"bash", "apt", "dpkg", "perl-base", "mawk", "initramfs-tools"}, "their files are gone"
