@@ -9,10 +9,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from orlop.cli.session import steps, workspace
 from orlop.image import build as builder
 from orlop.model.version import Version
-from orlop.steps import Steps
-from orlop.workspace import Workspace
 
 app = typer.Typer(help="Build the OS image, and see what is in it.", no_args_is_help=True)
 
@@ -23,6 +22,7 @@ SHOWN = 12
 
 @app.command("build")
 def build(
+    ctx: typer.Context,
     version: Annotated[
         str | None, typer.Option("--version", help="YYYYMMDD.N; today's next number unless given.")
     ] = None,
@@ -30,13 +30,13 @@ def build(
 ) -> None:
     """Build the image, if anything it is made from has changed, and print its folder."""
     wanted = Version.parse(version) if version else None
-    typer.echo(builder.build(Workspace.find(), Steps(), wanted, clean=clean))
+    typer.echo(builder.build(workspace(), steps(ctx), wanted, clean=clean))
 
 
 @app.command("inspect")
 def inspect(version: VersionArgument = None, as_json: Json = False) -> None:
     """Sizes, packages, executables on PATH, setuid files, interpreters and enabled units of an image."""
-    about = builder.manifest(builder.find(Workspace.find(), version))
+    about = builder.manifest(builder.find(workspace(), version))
     if as_json:
         typer.echo(json.dumps(about, indent=2))
         return
@@ -80,7 +80,7 @@ def listed(names: list[str]) -> str:
 @app.command("list")
 def list_images(as_json: Json = False) -> None:
     """Every image that is there, oldest first."""
-    ws = Workspace.find()
+    ws = workspace()
     have = builder.latest(ws)
     found: list[dict[str, Any]] = [
         {
@@ -102,4 +102,4 @@ def list_images(as_json: Json = False) -> None:
 @app.command("rm")
 def remove(version: Annotated[str, typer.Argument(help="Which image.")]) -> None:
     """Remove an image. Machines of a lab that were made from it cannot start again."""
-    builder.remove(Workspace.find(), Version.parse(version))
+    builder.remove(workspace(), Version.parse(version))
