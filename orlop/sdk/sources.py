@@ -19,6 +19,7 @@ CODENAMES = ("bookworm", "trixie", "forky", "sid", "oldstable", "stable", "testi
 
 _FORMAT = "$(REPO_URI)|$(RELEASE)|$(COMPONENT)|$(ORIGIN)"
 _REMOTE = re.compile(r"(mirror\+|tor\+)?(https?|ftp)://\S+$")
+_INDEX = re.compile(r"'(\S+?)/dists/(\S+)/([^/\s]+)/binary-[^/\s]+/Packages[.\w]*' ")
 _SETTINGS = re.compile(
     r'^(Acquire::(?:https?::|Retries\b|Check-Valid-Until\b|Check-Date\b|ForceIPv[46]\b)[^"]*) "([^"]*)";$'
 )
@@ -58,11 +59,22 @@ class Sources:
 def from_host() -> Sources | None:
     """Read this host's apt configuration. None when it names no Debian archive, or the host has no apt."""
     try:
-        targets = _apt("apt-get", "indextargets", "--format", _FORMAT, "Created-By: Packages")
+        fetched = _apt("apt-get", "indextargets", "--format", _FORMAT, "Created-By: Packages")
         settings = _apt("apt-config", "dump")
+        configured = _apt("apt-get", "--print-uris", "update")
     except (FileNotFoundError, subprocess.SubprocessError):
         return None
-    return parse(targets.splitlines(), settings.splitlines())
+    return parse([*fetched.splitlines(), *targets_of(configured.splitlines())], settings.splitlines())
+
+
+def targets_of(uris: Iterable[str]) -> list[str]:
+    """The lines of `apt-get --print-uris update` as lines for `parse`, their origin not known.
+
+    apt speaks of an index as a target only once it was fetched: a host whose last `apt-get update` was cut short, or
+    whose lists were removed in part, would seem to have no security archive.
+    """
+    found = (_INDEX.match(line) for line in uris)
+    return [f"{m[1]}|{m[2]}|{m[3]}|$(ORIGIN)" for m in found if m]
 
 
 def parse(targets: Iterable[str], dump: Iterable[str]) -> Sources | None:

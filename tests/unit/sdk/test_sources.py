@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orlop.sdk.sources import KEYRING, Sources, from_host, parse
+from orlop.sdk.sources import KEYRING, Sources, from_host, parse, targets_of
 
 UNFETCHED = "$(ORIGIN)"  # what apt prints before its first update
 
@@ -93,6 +93,23 @@ def test_found(case: str) -> None:
 @pytest.mark.parametrize("case", NOT_FOUND)
 def test_not_found(case: str) -> None:
     assert parse(NOT_FOUND[case], []) is None
+
+
+def test_an_archive_whose_index_was_never_fetched_is_found_by_what_apt_would_fetch() -> None:
+    would_fetch = rows(
+        "'http://mirror.test/debian/dists/bookworm/InRelease' mirror.test_debian_dists_bookworm_InRelease 0 ",
+        "'http://mirror.test/debian/dists/bookworm/main/binary-amd64/Packages.xz' mirror.test_Packages 0 ",
+        "'http://mirror.test/debian-security/dists/bookworm-security/main/binary-amd64/Packages.xz' sec_Packages 0 ",
+        "'http://mirror.test/debian-security/dists/stable/updates/main/binary-all/Packages' old_Packages 0 ",
+        "nothing of the kind",
+    )
+    assert targets_of(would_fetch) == [
+        f"http://mirror.test/debian|bookworm|main|{UNFETCHED}",
+        f"http://mirror.test/debian-security|bookworm-security|main|{UNFETCHED}",
+        f"http://mirror.test/debian-security|stable/updates|main|{UNFETCHED}",
+    ]
+    found = parse([DEBIAN[0], *targets_of(would_fetch)], [])
+    assert found == Sources("http://mirror.test/debian", "http://mirror.test/debian-security")
 
 
 @given(st.lists(st.text(alphabet=st.characters(exclude_categories=["Cs"]))))
