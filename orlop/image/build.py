@@ -29,6 +29,7 @@ from orlop.workspace import Workspace
 NEEDED_BYTES = 4_000_000_000
 MANIFEST = "manifest.json"
 LATEST = "latest"
+IGNITION = "usr/lib/dracut/modules.d/30ignition/ignition"  # where Debian keeps it, for another initrd than ours
 
 
 def build(ws: Workspace, steps: Steps, version: Version | None = None, *, clean: bool = False) -> Path:
@@ -71,6 +72,7 @@ def make_image(ws: Workspace, steps: Steps, folder: Path, version: Version, key:
     build_id = hashlib.sha256(f"{key} {made.packages}".encode()).hexdigest()[:16]
     with steps.step("Removing what nothing uses"):
         shutil.copy2(tree / "usr/lib/modules" / kernel / "vmlinuz", work / "vmlinuz")
+        os.rename(tree / IGNITION, tree / "usr/lib/orlop/ignition/ignition")
         unpack_modules(ws, tree, kernel)
         prune(tree, ws.os_tree / "prune")
         strip_setuid(tree)

@@ -28,9 +28,12 @@ _UNIT_CHARS = frozenset(string.ascii_letters + string.digits + ":-_.\\@")
 
 @dataclass(frozen=True)
 class File:
+    """`is_default`: only when the machine's own configuration has no such file."""
+
     path: str
     data: bytes
     mode: int = 0o644
+    is_default: bool = False
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,8 @@ class NodeConfig:
         """The node's host name, and every node's address by name (without prefix length)."""
         lines = ["127.0.0.1 localhost", "::1 localhost ip6-localhost ip6-loopback"]
         lines += [f"{address} {name}" for name, address in addresses.items()]
-        return self.file("/etc/hostname", own + "\n").file("/etc/hosts", "\n".join(lines) + "\n")
+        texts = {"/etc/hostname": own + "\n", "/etc/hosts": "\n".join(lines) + "\n"}
+        return type(self)((*self.entries, *(File(p, text.encode(), is_default=True) for p, text in texts.items())))
 
     def unit(self, name: str, text: str, *, wanted_by: str = "") -> Self:
         """A unit file, enabled for the target `wanted_by` when that is given."""
@@ -131,9 +135,9 @@ class NodeConfig:
 def _line(entry: File | Folder | Link) -> str:
     path = _field(_path(entry.path, "path"))
     match entry:
-        case File(data=data, mode=mode):
+        case File(data=data, mode=mode, is_default=is_default):
             argument = " " + base64.b64encode(data).decode() if data else ""
-            return f"f+{'~' if data else ''} {path} {_mode(mode)} root root -{argument}"
+            return f"f{'' if is_default else '+'}{'~' if data else ''} {path} {_mode(mode)} root root -{argument}"
         case Folder(mode=mode):
             return f"d {path} {_mode(mode)} root root -"
         case Link(target=target):

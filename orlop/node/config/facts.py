@@ -1,0 +1,92 @@
+"""What the rules need to know about this machine. All of it is read; only `own_key` makes something."""
+
+from __future__ import annotations
+
+import base64
+import os
+import secrets
+import stat
+import subprocess
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from orlop.files import write_atomic
+from orlop.node.config.eachboot import FileSystem, Partition
+from orlop.node.config.platforms import Hardware
+
+DMI = Path("/sys/class/dmi/id")
+FW_CFG = Path("/sys/firmware/qemu_fw_cfg/by_name/opt/com.coreos/config/raw")
+_DMI_NAMES = ("sys_vendor", "product_name", "chassis_asset_tag")
+_KEY_BYTES = 64
+
+
+def arguments(path: Path = Path("/proc/cmdline")) -> list[str]:
+    """The words of the kernel command line. A quoted blank is not expected in one of ours."""
+    return path.read_text(errors="replace").split()
+
+
+def hardware(dmi: Path = DMI, fw_cfg: Path = FW_CFG) -> Hardware:
+    found = {name: _line(dmi / name) for name in _DMI_NAMES}
+    return Hardware({name: text for name, text in found.items() if text}, fw_cfg.exists())
+
+
+def _line(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def partitions(device: str, sysfs: Path = Path("/sys/class/block")) -> tuple[Partition, ...]:
+    """The partitions the kernel knows on a disk; none when the disk is not there, which is Ignition's to say."""
+    disk = sysfs / Path(os.path.realpath(device)).name
+    found = []
+    for uevent in sorted(disk.glob("*/partition")):
+        values = _uevent(uevent.parent / "uevent")
+        if values.get("PARTN", "").isdigit():
+            found.append(Partition(int(values["PARTN"]), values.get("PARTNAME", "")))
+    return tuple(sorted(found, key=lambda p: p.number))
+
+
+def _uevent(path: Path) -> dict[str, str]:
+    try:
+        lines = path.read_text(errors="replace").splitlines()
+    except OSError:
+        return {}
+    return dict(line.split("=", 1) for line in lines if "=" in line)
+
+
+def filesystem(device: str) -> FileSystem | None:
+    """What blkid finds on a device, or None."""
+    argv = ["blkid", "-p", "-o", "export", device]
+    told = subprocess.run(argv, capture_output=True, text=True, errors="replace", timeout=60, check=False)
+    values = dict(line.split("=", 1) for line in told.stdout.splitlines() if "=" in line)
+    if "TYPE" not in values:
+        return None
+    return FileSystem(values["TYPE"], values.get("LABEL", ""), values.get("UUID", ""))
+
+
+def kinds(root: Path, paths: Iterable[str]) -> Mapping[str, str]:
+    """What stands at each path below the new root, links not followed; paths that are free are left out."""
+    found = {}
+    for path in paths:
+        try:
+            mode = (root / path.lstrip("/")).lstat().st_mode
+        except OSError:
+            continue
+        if stat.S_ISLNK(mode):
+            found[path] = "link"
+        elif stat.S_ISDIR(mode):
+            found[path] = "dir"
+        else:
+            found[path] = "file" if stat.S_ISREG(mode) else "other"
+    return found
+
+
+def own_key(folder: Path, volume: str) -> str:
+    """This machine's key for an encrypted volume, as a data URL; made, safely on disk, when it is first asked for."""
+    path = folder / f"{volume}.key"
+    if not path.exists():
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_atomic(path, secrets.token_bytes(_KEY_BYTES), mode=0o400)
+    return "data:;base64," + base64.b64encode(path.read_bytes()).decode()

@@ -1,0 +1,55 @@
+"""What went wrong in a stage: one sentence, what kind of trouble it is, and what to do. Pure.
+
+The text is what Ignition logs (`LEVEL : message`); its last CRITICAL line is the reason, the ones before it say where.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_LINE = re.compile(r"^(CRITICAL|ERROR|WARNING) *: (.*)$", re.MULTILINE)
+_NOISE = re.compile(r"^(Full config:|Ignition failed: |failed to fetch config: )")
+_CUT = re.compile(r"unexpected end of JSON input|invalid character")
+_WRONG = re.compile(r"config is not valid|unsupported config version|incompatible config")
+
+_HINTS = {
+    "fetch": "mend the configuration or its source: `orlop config check` and `ignition-validate` name what is wrong",
+    "kargs": "the arguments must be possible on this machine: see kernel_arguments in the configuration",
+    "disks": "the disks are not as the configuration expects; nothing that exists is overwritten unless it says wipe",
+    "mount": "a file system of the configuration cannot be mounted: its device, format and path must agree",
+    "files": "a path, user or group cannot be made: paths below /usr are read-only, a file that the image has needs "
+    "`overwrite: true`, a user's groups must exist",
+    "units": "a unit of the configuration cannot be enabled: its [Install] section says what wants it",
+}
+
+
+@dataclass(frozen=True)
+class Failure:
+    """`reachable`: the source answered, with a configuration that is whole and wrong."""
+
+    stage: str
+    reason: str
+    reachable: bool = False
+
+    @property
+    def hint(self) -> str:
+        return _HINTS.get("fetch" if self.stage.startswith("fetch") else self.stage, "see the lines above")
+
+
+class StageFailed(Exception):
+    """A stage did not do what the configuration says."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(f"stage {failure.stage} failed: {failure.reason}")
+        self.failure = failure
+
+
+def read(stage: str, log: str) -> Failure:
+    """What Ignition's log of a failed stage says."""
+    said = [text.strip() for _, text in _LINE.findall(log)]
+    telling = list(dict.fromkeys(_NOISE.sub("", text) for text in said if text))
+    telling = [t for t in telling if not any(t != other and t in other for other in telling)][-3:]
+    reason = "; ".join(telling) or (log.strip().splitlines() or ["it said nothing"])[-1].strip()
+    whole = bool(_WRONG.search(log)) and not _CUT.search(log)
+    return Failure(stage, reason[:2000], reachable=whole)

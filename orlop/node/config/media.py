@@ -1,0 +1,69 @@
+"""A configuration that lies on a disk of the machine: on the ESP, or on a disk that was attached to bring it.
+
+For machines without a metadata service. `orlop/config.ign` on the ESP comes first, then `config.ign` on a file system
+labelled `orlop-config` (vfat, ISO 9660 or ext4). The disk is mounted read-only, in this process's own mount namespace,
+for as long as it takes to copy the file.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from orlop.node.config.failure import Failure, StageFailed
+
+MAX_BYTES = 64_000_000
+
+
+@dataclass(frozen=True)
+class Place:
+    device: str
+    formats: tuple[str, ...]
+    file: str
+    called: str
+
+
+PLACES = (
+    Place("/dev/disk/by-partlabel/esp", ("vfat",), "orlop/config.ign", "the file orlop/config.ign on the ESP"),
+    Place(
+        "/dev/disk/by-label/orlop-config",
+        ("vfat", "iso9660", "ext4"),
+        "config.ign",
+        "the file config.ign on the disk orlop-config",
+    ),
+)
+
+
+def find_config(into: Path, mount_point: Path) -> str:
+    """Copy the first configuration there is to `into`. Returns what to call where it was, or "" when there is none.
+
+    Raises StageFailed when a disk that is there cannot be read.
+    """
+    subprocess.run(["udevadm", "settle", "--timeout=10"], check=False, timeout=30)
+    for place in PLACES:
+        if Path(place.device).exists() and _copy(place, into, mount_point):
+            return place.called
+    return ""
+
+
+def _copy(place: Place, into: Path, mount_point: Path) -> bool:
+    mount_point.mkdir(exist_ok=True)
+    options = "ro,nosuid,nodev,noexec"
+    argv = ["mount", "-t", ",".join(place.formats), "-o", options, place.device, str(mount_point)]
+    done = subprocess.run(argv, capture_output=True, text=True, errors="replace", timeout=60, check=False)
+    if done.returncode != 0:
+        raise StageFailed(Failure("fetch", f"{place.device} cannot be mounted: {' '.join(done.stderr.split())}"))
+    try:
+        file = mount_point / place.file
+        if not file.exists():
+            return False
+        if not file.is_file() or file.stat().st_size > MAX_BYTES:
+            raise StageFailed(Failure("fetch", f"{place.called} is no file of at most {MAX_BYTES} bytes", True))
+        into.write_bytes(file.read_bytes())
+        into.chmod(0o600)
+        return True
+    except OSError as e:
+        raise StageFailed(Failure("fetch", f"{place.called} cannot be read: {e.strerror}")) from None
+    finally:
+        subprocess.run(["umount", str(mount_point)], check=False, timeout=60)
