@@ -60,10 +60,20 @@ def rows(about: dict[str, Any]) -> list[tuple[str, str]]:
         ("root hash", about["roothash"]),
         ("setuid", listed(about["setuid"])),
         ("interpreters", listed(about["interpreters"])),
+        *([("runtime", python(about["runtime"]))] if "runtime" in about else []),  # older images have none
         ("executables", f"{len(about['executables'])} on PATH: {listed(about['executables'])}"),
         ("units", f"{len(about['units'])} enabled: {listed(about['units'])}"),
         ("packages", f"{len(packages)}: {listed(packages)}"),
     ]
+
+
+def python(runtime: dict[str, Any]) -> str:
+    """The private Python of the node's programs, in a line."""
+    third = ", ".join(runtime["third_party"]) or "none"
+    return (
+        f"Python {runtime['version']}, private: {megabytes(runtime['bytes'])}, {len(runtime['modules'])} modules, "
+        f"third-party: {third}"
+    )
 
 
 def megabytes(size: int) -> str:

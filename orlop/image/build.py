@@ -15,6 +15,7 @@ from pathlib import Path
 
 from orlop.errors import BadInput, Missing
 from orlop.files import locked, made_beside, need_space, remove_tree, write_atomic
+from orlop.image import runtime
 from orlop.image.factory import make_factory, only_usr
 from orlop.image.initrd import make_initrd, unpack_modules
 from orlop.image.inspect import describe
@@ -70,12 +71,15 @@ def make_image(ws: Workspace, steps: Steps, folder: Path, version: Version, key:
     tree = made.root
     kernel = kernel_release(tree)
     build_id = hashlib.sha256(f"{key} {made.packages}".encode()).hexdigest()[:16]
+    with steps.step("Making the Python tree of the node's programs"):
+        python = runtime.install(ws, tree)
     with steps.step("Removing what nothing uses"):
         shutil.copy2(tree / "usr/lib/modules" / kernel / "vmlinuz", work / "vmlinuz")
         os.rename(tree / IGNITION, tree / "usr/lib/orlop/ignition/ignition")
         unpack_modules(ws, tree, kernel)
         prune(tree, ws.os_tree / "prune")
         strip_setuid(tree)
+        runtime.link_libraries(tree)
         packages = packages_left(tree, made.packages)
     with steps.step(f"Making the initrd for Linux {kernel}"):
         initrd = work / "initrd.cpio.zst"
@@ -90,14 +94,20 @@ def make_image(ws: Workspace, steps: Steps, folder: Path, version: Version, key:
         make_disk(ws, sealed, work)
     with steps.step("Describing the image"):
         about = describe(ws, tree, sealed, packages, kernel=kernel, inputs=key, build_id=build_id, initrd=initrd)
+        about["runtime"] = python | {"bytes": runtime.sealed_bytes(ws, tree, work)}
         write_atomic(folder / MANIFEST, json.dumps(about, indent=2) + "\n")
     remove_tree(work)
     return sealed
 
 
 def input_key(ws: Workspace) -> str:
-    """A hash of all that decides the image, save the archive's own packages: os/, this package, the SDK's key."""
+    """A hash of all that decides the image, save the archive's own packages.
+
+    That is os/, this package, the modules of ours that are in the image, and the SDK's key.
+    """
     digest = hashlib.sha256(wanted_key().encode())
+    for name, path in runtime.ours().ours.items():
+        digest.update(f"{name} {path.stat().st_size}\n".encode() + path.read_bytes())
     for top in (ws.os_tree, Path(__file__).parent):
         for path in walk(top):
             if "__pycache__" in path.parts or (path.is_dir() and not path.is_symlink()):

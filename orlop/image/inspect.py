@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from orlop.image import runtime
 from orlop.image.prune import executables, walk
 from orlop.image.seal import Sealed
 from orlop.sdk.run import sdk_run
@@ -65,9 +66,14 @@ def setuid_files(tree: Path) -> list[str]:
 
 
 def interpreters(tree: Path) -> list[str]:
-    """Interpreters anywhere in the tree, by name; several names of one program count once, under the shortest."""
+    """Interpreters the host can find, by name; several names of one program count once, under the shortest.
+
+    The private one of the node's programs is not among them, and has a figure of its own in the manifest.
+    """
     found: dict[Path, str] = {}
     for path in walk(tree / "usr"):
+        if path.is_relative_to(tree / runtime.PLACE):
+            continue
         mode = path.stat().st_mode if path.exists() else 0
         if stat.S_ISREG(mode) and mode & 0o111 and INTERPRETERS.fullmatch(path.name):
             real = path.resolve()

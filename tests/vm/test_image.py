@@ -75,6 +75,8 @@ def test_what_the_image_must_and_must_not_hold(about: dict[str, Any]) -> None:
     assert about["payload_bytes"] <= 140_000_000
     gone = {"apt", "apt-get", "dpkg", "perl", "python3", "bash", "gcc", "ld", "podman-testing"}
     assert not gone & set(about["executables"])
+    assert about["runtime"]["bytes"] <= 14_000_000
+    assert about["runtime"]["third_party"] == []
     assert {"orlop-health.service", "systemd-networkd.service"} <= set(about["units"])
     assert not {"ssh.service", "ssh.socket", "podman.socket"} & set(about["units"])
 

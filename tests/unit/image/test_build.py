@@ -29,6 +29,7 @@ ABOUT: dict[str, Any] = {
     "usr_bytes": 1, "verity_bytes": 1, "uki_bytes": 1, "initrd_bytes": 1, "image_bytes": 1, "image_zstd_bytes": 1,
     "packages": [{"name": "a", "version": "1"}], "executables": ["sh"], "setuid": [],
     "interpreters": ["sh"], "units": [],
+    "runtime": {"version": "3.13.5", "bytes": 4_200_000, "modules": ["sys", "json"], "third_party": []},
 }  # fmt: skip
 
 
@@ -182,6 +183,10 @@ def test_what_inspect_measures(tmp_path: Path) -> None:
         (bin_dir / name).chmod(0o755)
     (bin_dir / "sh").symlink_to("dash")
     (bin_dir / "cat").chmod(0o755 | stat.S_ISUID)
+    private = tmp_path / "usr/lib/orlop/runtime/usr/bin/python3.13"
+    private.parent.mkdir(parents=True)
+    private.write_text("x")
+    private.chmod(0o755)
     (wants / "a.service").symlink_to("/usr/lib/systemd/system/a.service")
     assert interpreters(tmp_path) == ["perl5.40.1", "sh"]
     assert setuid_files(tmp_path) == ["/usr/bin/cat"]
@@ -192,5 +197,6 @@ def test_inspect_prints_every_figure_and_shortens_long_lists() -> None:
     text = dict(rows(ABOUT))
     assert text["setuid"] == "none"
     assert text["interpreters"] == "sh"
+    assert text["runtime"] == "Python 3.13.5, private: 4.2 MB, 2 modules, third-party: none"
     assert text["payload"].startswith("3.0 MB")
     assert "and 3 more" in listed([str(n) for n in range(15)])
