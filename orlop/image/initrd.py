@@ -65,7 +65,7 @@ def make_initrd(ws: Workspace, tree: Path, kernel: str, out: Path, *, epoch: int
         _copy(tree, stage, path)
     _copy_modules(ws, tree, stage, kernel, wanted.modules)
     shutil.copytree(ws.os_tree / "initrd" / "tree", stage, symlinks=True, dirs_exist_ok=True)
-    if broken := broken_units(stage):
+    if broken := broken_units(stage, tree):
         raise BadInput(f"os/initrd/files.list: {', '.join(f'{unit} starts {exe}' for unit, exe in broken.items())}")
     (stage / "init").symlink_to("usr/lib/systemd/systemd")
     for link, target in (("etc/initrd-release", "../usr/lib/os-release"), ("etc/os-release", "../usr/lib/os-release")):

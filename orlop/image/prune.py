@@ -15,6 +15,7 @@ from orlop.errors import BadInput
 from orlop.files import remove_tree
 from orlop.image.elf import LIBRARY_DIRS, Libraries, canonical, is_elf, link_target
 
+IMAGE_USR = "BindReadOnlyPaths=/sysroot/usr:/usr"  # in a unit of the initrd: it runs programs of the image
 PATH_DIRS = ("usr/bin", "usr/sbin")
 # what a package is in the image for, where that is not a file of its own but one made when it was installed
 MADE_BY = {"ca-certificates": "etc/ssl/certs/ca-certificates.crt"}
@@ -87,18 +88,23 @@ def dangling_links(tree: Path) -> list[str]:
     return gone
 
 
-def broken_units(tree: Path) -> dict[str, str]:
-    """Units (paths relative to `tree`) that would start a program that is not there, and that program."""
+def broken_units(tree: Path, image: Path | None = None) -> dict[str, str]:
+    """Units (paths relative to `tree`) that would start a program that is not there, and that program.
+
+    A unit of the initrd that sees the image's /usr in place of the initrd's finds its programs in the tree `image`.
+    """
     broken = {}
     for unit in sorted((tree / "usr/lib/systemd/system").glob("*.service")):
         if unit.is_symlink():
             continue
-        for line in unit.read_text().splitlines():
+        lines = unit.read_text().splitlines()
+        seen = image if image and IMAGE_USR in lines else tree
+        for line in lines:
             key, _, value = line.partition("=")
             program = value.split()[0].lstrip("-@:+!|") if value.split() else ""
             if key in ("ExecStart", "ExecStartPre") and not value.startswith("-") and program:
                 where = [program] if program.startswith("/") else [f"usr/bin/{program}", f"usr/sbin/{program}"]
-                if not any(os.path.lexists(tree / w.lstrip("/")) for w in where) and "%" not in program:
+                if not any(os.path.lexists(seen / w.lstrip("/")) for w in where) and "%" not in program:
                     broken[str(unit.relative_to(tree))] = program
     return broken
 

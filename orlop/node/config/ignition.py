@@ -17,7 +17,8 @@ from orlop.node.config import failure
 from orlop.node.config.failure import Failure, StageFailed
 
 HOME = Path("/usr/lib/orlop/ignition")
-_LOGGED = re.compile(r"^(DEBUG|INFO|NOTICE|WARNING|ERROR|CRITICAL) *: ")
+_LOGGED = re.compile(r"^(DEBUG|INFO|NOTICE|WARNING|ERROR|CRITICAL) *: (.*)")
+_LEVELS = {"DEBUG": 7, "INFO": 6, "NOTICE": 5, "WARNING": 4, "ERROR": 3, "CRITICAL": 2}  # sd-daemon(3)
 _QUIET = re.compile(r"failed to log systemd journal entry|Full config:")
 _GRACE_SECONDS = 60
 
@@ -97,5 +98,6 @@ def _run(argv: list[str], env: Mapping[str, str], *, seconds: float | None) -> t
 
 def _pass_on(log: str) -> None:
     for line in log.splitlines():
-        if _LOGGED.match(line) and not _QUIET.search(line):
-            print(line, flush=True)
+        m = _LOGGED.match(line)
+        if m and not _QUIET.search(line):
+            print(f"<{_LEVELS[m[1]]}>{m[2]}", flush=True)
