@@ -101,6 +101,11 @@ def _translated(name: str, files: LocalFiles | None, *, pretty: bool = False, st
     return translate(_read(name), files, pretty=pretty, strict=strict)
 
 
+def translated(name: str, files_dir: Path | None) -> Result:
+    """Translate for another command. Raises as this one does when the file cannot be read."""
+    return _translated(name, _files(files_dir))
+
+
 def _verdict(result: Result, ok: bool) -> str:
     report = result.report
     parts = [

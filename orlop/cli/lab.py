@@ -15,6 +15,7 @@ from typing import Annotated
 
 import typer
 
+from orlop.cli import machineconfig
 from orlop.cli.session import steps, workspace
 from orlop.errors import OrlopError
 from orlop.lab import images, lab, ports, terminal
@@ -22,6 +23,7 @@ from orlop.lab.lab import Lab, Plan
 from orlop.lab.machine import Node
 from orlop.lab.paths import DEFAULT_LAB
 from orlop.lab.report import LabReport, describe, lines
+from orlop.lab.source import Given, Source, Way
 from orlop.lab.wait import wait_verdict
 from orlop.workspace import Workspace
 
@@ -32,6 +34,10 @@ Name = Annotated[str | None, typer.Option("--name", help="Which lab; default: th
 NodeName = Annotated[str, typer.Argument(metavar="NODE", help="n1, n2, …")]
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
 Timeout = Annotated[float, typer.Option("--timeout", help="Seconds to wait for each boot's verdict.", min=1)]
+ConfigSource = Annotated[Way, typer.Option("--config-source", help="By which way the machines are given it.")]
+FilesDir = Annotated[
+    Path | None, typer.Option("--files-dir", "-d", help="Folder that `local:` paths are relative to.", metavar="DIR")
+]
 
 
 def _name(ws: Workspace, given: str | None) -> str:
@@ -63,6 +69,11 @@ def up(  # noqa: PLR0913, PLR0917 — one parameter, one option
         ),
     ] = None,
     demo: Annotated[bool, typer.Option("--demo", help="Run the demo container on each machine.")] = False,
+    config: Annotated[
+        str | None, typer.Option("--config", help="The machines' configuration, Butane or Ignition.", metavar="FILE")
+    ] = None,
+    config_source: ConfigSource = Way.FW_CFG,
+    files_dir: FilesDir = None,
     timeout: Timeout = 600,
     keep_failed: Annotated[bool, typer.Option("--keep-failed", help="Leave a lab that does not come up.")] = False,
 ) -> None:
@@ -76,9 +87,14 @@ def up(  # noqa: PLR0913, PLR0917 — one parameter, one option
         disk_gib=disk,
         publish=tuple(ports.parse(p) for p in publish or ()),
         demo=demo,
+        given=(_given(ctx, config, config_source, files_dir),) if config else (),
     )
     made = lab.bring_up(ws, steps(ctx), plan, timeout=timeout, keep_failed=keep_failed)
     _print([describe(made)])
+
+
+def _given(ctx: typer.Context, file: str, way: Way, files_dir: Path | None) -> Given:
+    return Given(Source(way), machineconfig.read(workspace(), steps(ctx), file, files_dir))
 
 
 @app.command()
@@ -187,6 +203,25 @@ def heal(ctx: typer.Context, node: NodeName, name: Name = None) -> None:
     """Plug a machine's network in again."""
     _lab(name).node(node).heal()
     steps(ctx).note(f"{node} is plugged in")
+
+
+@app.command()
+def reconfigure(
+    ctx: typer.Context,
+    node: NodeName,
+    config: Annotated[str, typer.Option("--config", help="Butane or Ignition.", metavar="FILE")],
+    config_source: Annotated[
+        Way | None, typer.Option("--config-source", help="Another way to give it; default: as before.")
+    ] = None,
+    files_dir: FilesDir = None,
+    name: Name = None,
+) -> None:
+    """Replace a machine's configuration; it counts from when the machine is next powered on."""
+    machine = _lab(name).node(node)
+    before = machine.state().source
+    way = config_source or (before.way if before else Way.FW_CFG)
+    machine.reconfigure(_given(ctx, config, way, files_dir))
+    steps(ctx).note(f"{node} takes it when it is next powered on")
 
 
 @app.command()

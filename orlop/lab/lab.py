@@ -27,6 +27,7 @@ from orlop.lab.paths import DEFAULT_LAB, PROGRAMS, Paths, is_lab_name, make_priv
 from orlop.lab.pids import find, from_file, kill
 from orlop.lab.ports import Forward
 from orlop.lab.qemu import FIRMWARE_VARS, mac, private_ip
+from orlop.lab.source import Given
 from orlop.lab.state import Acceleration, LabState, NodeState
 from orlop.lab.wait import wait_verdicts
 from orlop.processes import run
@@ -42,7 +43,9 @@ _GONE = ".gone-"
 
 @dataclass(frozen=True)
 class Plan:
-    """What to bring up. `publish` holds for n1; each further node gets the host ports counted up by one."""
+    """What to bring up. `publish` holds for n1; each further node gets the host ports counted up by one. `given`: the
+    user's configuration, one for all nodes or one for each.
+    """
 
     image: Image
     name: str = DEFAULT_LAB
@@ -52,6 +55,7 @@ class Plan:
     publish: tuple[Forward, ...] = ()
     demo: bool = False
     config: NodeConfig = field(default_factory=NodeConfig)
+    given: tuple[Given, ...] = ()
 
     def __post_init__(self) -> None:
         if not 1 <= self.nodes <= MAX_NODES:
@@ -60,6 +64,8 @@ class Plan:
             raise BadInput(f"--memory {self.memory_mib} is not possible", hint="give MiB, for example 2048")
         if not 4 <= self.disk_gib <= 4096:
             raise BadInput(f"--disk {self.disk_gib} is not possible", hint="give GiB, 4 to 4096")
+        if len(self.given) not in {0, 1, self.nodes}:
+            raise BadInput(f"{len(self.given)} configurations for {self.nodes} nodes", hint="give one, or one a node")
         guests = [22, *(f.guest for f in self.publish)]
         hosts = [f.host + i for f in self.publish if f.host for i in range(self.nodes)]
         if len(set(guests)) != len(guests) or len(set(hosts)) != len(hosts) or max(hosts, default=0) > 65535:
@@ -67,6 +73,10 @@ class Plan:
                 "--publish names a port twice, the node's SSH port 22, or one above 65535",
                 hint="each HOST:GUEST needs its own ports; node k takes HOST+k-1",
             )
+
+    def given_to(self, index: int) -> Given | None:
+        """What node `index`, from 1, is given."""
+        return self.given[(index - 1) % len(self.given)] if self.given else None
 
 
 @dataclass(frozen=True)
@@ -227,6 +237,7 @@ def _allocate(plan: Plan, taken: set[int], near: int) -> tuple[NodeState, ...]:
             forwards=tuple(Forward(f.host or choose(0), f.guest) for f in forwards),
             memory_mib=plan.memory_mib,
             media=plan.demo,
+            source=wished.source if (wished := plan.given_to(i)) else None,
         )
         for i, forwards in enumerate(given, 1)
     )
@@ -260,6 +271,8 @@ def _make(paths: Paths, steps: Steps, plan: Plan, how: Acceleration, nodes: tupl
         at = paths.node(node.name)
         at.folder.mkdir()
         write_atomic(at.config, (_node_config(lab, node, key) + extra).tmpfiles(), mode=0o600)
+        if given := plan.given_to(node.index):
+            write_atomic(at.ignition, given.config, mode=0o600)
         shutil.copyfile(ws.sdk / FIRMWARE_VARS, at.vars)
         make_disk(paths, base, at.disk, plan.disk_gib)
     for node in nodes:

@@ -14,11 +14,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from orlop.errors import Busy, CommandFailed, Missing, OrlopError, TimedOut
+from orlop.files import write_atomic
 from orlop.lab import ports, qmp, ssh
 from orlop.lab import state as records
 from orlop.lab.paths import NodePaths, Paths
 from orlop.lab.pids import alive, from_file, kill
 from orlop.lab.qemu import NICS, Machine, command, private_ip
+from orlop.lab.source import Given
 from orlop.lab.state import LabState, NodeState
 from orlop.processes import end_group, run
 from orlop.sdk.run import in_sdk, sdk_run
@@ -102,6 +104,16 @@ class Node:
             if alive(node.process):
                 set_links(self.at, up=up)
             records.write(self.paths, lab.with_node(replace(node, cut=not up)))
+
+    # configuration
+
+    def reconfigure(self, given: Given) -> None:
+        """Replace the user's configuration. QEMU reads it when it starts: it counts from the next power-on."""
+        with records.lock(self.paths.ws):
+            lab = records.read(self.paths)
+            node = lab.node(self.name)
+            write_atomic(self.at.ignition, given.config, mode=0o600)
+            records.write(self.paths, lab.with_node(replace(node, source=given.source)))
 
     # commands
 
@@ -206,6 +218,7 @@ def launch(paths: Paths, lab: LabState, name: str) -> LabState:
         forwards=node.forwards,
         switch=paths.switch,
         media=paths.media if node.media else None,
+        source=node.source,
     )
     for old in (at.pid, at.qemu_log):
         old.unlink(missing_ok=True)

@@ -104,6 +104,11 @@ class NodePaths:
         return self.folder / "tmpfiles.extra"
 
     @property
+    def ignition(self) -> Path:
+        """The user's configuration, Ignition's JSON."""
+        return self.folder / "config.ign"
+
+    @property
     def console_log(self) -> Path:
         return self.folder / "console.log"
 

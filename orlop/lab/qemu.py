@@ -14,6 +14,7 @@ from pathlib import Path
 from orlop.lab.nodeconfig import CREDENTIAL, PRIVATE_NETWORK
 from orlop.lab.paths import NodePaths
 from orlop.lab.ports import LOOPBACK, Forward
+from orlop.lab.source import Source, arguments, value
 
 PROGRAM = "qemu-system-x86_64"
 CPUS = 2
@@ -34,7 +35,9 @@ ACCELERATORS = {
 
 @dataclass(frozen=True)
 class Machine:
-    """Everything QEMU is told. `switch` and `media` may be None: no private network, no second disk."""
+    """Everything QEMU is told. `switch`, `media` and `source` may be None: no private network, no second disk, no
+    configuration of the user's.
+    """
 
     lab: str
     name: str
@@ -46,6 +49,7 @@ class Machine:
     forwards: tuple[Forward, ...] = ()
     switch: Path | None = None
     media: Path | None = None
+    source: Source | None = None
 
 
 def mac(lab: str, index: int, nic: int) -> str:
@@ -69,21 +73,22 @@ def command(m: Machine) -> list[str]:
         *("-nodefaults", "-no-user-config", "-display", "none", "-vga", "none", "-boot", "strict=on"),
         *("-daemonize", "-pidfile", str(p.pid), "-D", str(p.qemu_log)),
         *("-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={FIRMWARE}"),
-        *("-drive", f"if=pflash,unit=1,format=raw,file={_value(p.vars)}"),
+        *("-drive", f"if=pflash,unit=1,format=raw,file={value(p.vars)}"),
         *_disk("disk", p.disk, "qcow2,discard=unmap,detect-zeroes=unmap", "orlop-system,bootindex=0"),
         *(_disk("media", m.media, "raw,readonly=on", MEDIA_SERIAL) if m.media else ()),
         *_network(m),
         *("-device", "virtio-rng-pci"),
-        *("-chardev", f"socket,id=con,path={_value(p.console)},{LISTEN},logappend=on,logfile={_value(p.console_log)}"),
+        *("-chardev", f"socket,id=con,path={value(p.console)},{LISTEN},logappend=on,logfile={value(p.console_log)}"),
         *("-serial", "chardev:con"),
-        *("-chardev", f"socket,id=qmp,path={_value(p.qmp)},{LISTEN}", "-mon", "chardev=qmp,mode=control"),
-        *("-fw_cfg", f"name=opt/io.systemd.credentials/{CREDENTIAL},file={_value(p.config)}"),
+        *("-chardev", f"socket,id=qmp,path={value(p.qmp)},{LISTEN}", "-mon", "chardev=qmp,mode=control"),
+        *("-fw_cfg", f"name=opt/io.systemd.credentials/{CREDENTIAL},file={value(p.config)}"),
+        *(arguments(m.source, p) if m.source else ()),
     ]
 
 
 def _disk(name: str, file: Path, how: str, device: str) -> tuple[str, ...]:
     return (
-        *("-drive", f"if=none,id={name},file={_value(file)},format={how}"),
+        *("-drive", f"if=none,id={name},file={value(file)},format={how}"),
         *("-device", f"virtio-blk-pci,drive={name},serial={device}"),
     )
 
@@ -93,14 +98,9 @@ def _network(m: Machine) -> list[str]:
     rules = "".join(f",hostfwd=tcp:{LOOPBACK}:{f.host}-:{f.guest}" for f in forwards)
     args = ["-netdev", f"user,id=net0,ipv6=off{rules}", "-device", _nic(m, 0)]
     if m.switch:
-        args += ["-netdev", f"vde,id=net1,sock={_value(m.switch)}", "-device", _nic(m, 1)]
+        args += ["-netdev", f"vde,id=net1,sock={value(m.switch)}", "-device", _nic(m, 1)]
     return args
 
 
 def _nic(m: Machine, nic: int) -> str:
     return f"virtio-net-pci,id={NICS[nic]},netdev=net{nic},mac={mac(m.lab, m.index, nic)},romfile="
-
-
-def _value(path: Path) -> str:
-    """A path inside a QEMU option: commas are doubled."""
-    return str(path).replace(",", ",,")

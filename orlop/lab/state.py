@@ -19,6 +19,7 @@ from orlop.files import locked, write_atomic
 from orlop.lab.paths import Paths
 from orlop.lab.pids import ProcessId
 from orlop.lab.ports import Forward
+from orlop.lab.source import Source, parse_way
 from orlop.workspace import Workspace
 
 SCHEMA = 1
@@ -36,7 +37,9 @@ class Acceleration:
 
 @dataclass(frozen=True)
 class NodeState:
-    """One machine. `boots`: where in the console log each power-on began (bytes). `cut`: its network is unplugged."""
+    """One machine. `boots`: where in the console log each power-on began (bytes). `cut`: its network is unplugged.
+    `source`: how it is given the user's configuration, if there is one.
+    """
 
     name: str
     index: int
@@ -47,6 +50,7 @@ class NodeState:
     cut: bool = False
     process: ProcessId | None = None
     boots: tuple[int, ...] = ()
+    source: Source | None = None
 
     @property
     def ports(self) -> tuple[int, ...]:
@@ -161,7 +165,15 @@ def _node(raw: object) -> NodeState:
         cut=_get(table, "cut", bool),
         process=_process(table.get("process")),
         boots=tuple(_is(b, int, "boots") for b in _get(table, "boots", list)),
+        source=_source(table.get("source")),
     )
+
+
+def _source(raw: object) -> Source | None:
+    if raw is None:
+        return None
+    table = _table(raw, "a source")
+    return Source(parse_way(_get(table, "way", str)))
 
 
 def _process(raw: object) -> ProcessId | None:

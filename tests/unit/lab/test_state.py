@@ -13,6 +13,7 @@ from orlop.errors import BadInput, Missing
 from orlop.lab.paths import Paths
 from orlop.lab.pids import ProcessId
 from orlop.lab.ports import Forward
+from orlop.lab.source import Source, Way
 from orlop.lab.state import Acceleration, LabState, NodeState, dump, parse, read, write
 from orlop.workspace import Workspace
 
@@ -33,6 +34,7 @@ nodes = st.builds(
     cut=st.booleans(),
     process=processes,
     boots=st.lists(numbers, max_size=3).map(tuple),
+    source=st.none() | st.builds(Source, st.sampled_from(Way)),
 )
 labs = st.builds(
     LabState,
