@@ -62,6 +62,10 @@ def up(  # noqa: PLR0913, PLR0917 — one parameter, one option
     ] = None,
     memory: Annotated[int, typer.Option("--memory", help="MiB for each machine.")] = 2048,
     disk: Annotated[int, typer.Option("--disk", help="GiB for each machine; taken only as it is filled.")] = 12,
+    data_disk: Annotated[
+        list[int] | None,
+        typer.Option("--data-disk", help="MiB of a further, empty disk: /dev/disk/by-id/virtio-data1, …"),
+    ] = None,
     publish: Annotated[
         list[str] | None,
         typer.Option(
@@ -87,6 +91,7 @@ def up(  # noqa: PLR0913, PLR0917 — one parameter, one option
         disk_gib=disk,
         publish=tuple(ports.parse(p) for p in publish or ()),
         demo=demo,
+        data_disks_mib=tuple(data_disk or ()),
         given=(_given(ctx, config, config_source, files_dir),) if config else (),
     )
     made = lab.bring_up(ws, steps(ctx), plan, timeout=timeout, keep_failed=keep_failed)

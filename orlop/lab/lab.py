@@ -21,7 +21,7 @@ from orlop.files import need_space, remove_tree, write_atomic
 from orlop.lab import accel, demo, ports, ssh
 from orlop.lab import state as records
 from orlop.lab.images import Image
-from orlop.lab.machine import Node, launch, make_disk
+from orlop.lab.machine import Node, launch, make_disk, make_empty_disk
 from orlop.lab.nodeconfig import NodeConfig
 from orlop.lab.paths import DEFAULT_LAB, PROGRAMS, Paths, is_lab_name, make_private
 from orlop.lab.pids import find, from_file, kill
@@ -37,6 +37,7 @@ from orlop.steps import Steps
 from orlop.workspace import Workspace
 
 MAX_NODES = 32
+MAX_DATA_DISKS = 8
 NODE_BYTES = 1_000_000_000  # what a node's disk may grow by soon
 _GONE = ".gone-"
 
@@ -44,7 +45,7 @@ _GONE = ".gone-"
 @dataclass(frozen=True)
 class Plan:
     """What to bring up. `publish` holds for n1; each further node gets the host ports counted up by one. `given`: the
-    user's configuration, one for all nodes or one for each.
+    user's configuration, one for all nodes or one for each. `data_disks_mib`: further disks, empty, a node.
     """
 
     image: Image
@@ -56,6 +57,7 @@ class Plan:
     demo: bool = False
     config: NodeConfig = field(default_factory=NodeConfig)
     given: tuple[Given, ...] = ()
+    data_disks_mib: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if not 1 <= self.nodes <= MAX_NODES:
@@ -66,6 +68,11 @@ class Plan:
             raise BadInput(f"--disk {self.disk_gib} is not possible", hint="give GiB, 4 to 4096")
         if len(self.given) not in {0, 1, self.nodes}:
             raise BadInput(f"{len(self.given)} configurations for {self.nodes} nodes", hint="give one, or one a node")
+        if len(self.data_disks_mib) > MAX_DATA_DISKS or any(not 16 <= mib <= 4 << 20 for mib in self.data_disks_mib):
+            raise BadInput(
+                f"--data-disk {' '.join(map(str, self.data_disks_mib))} is not possible",
+                hint=f"give MiB, 16 or more, for at most {MAX_DATA_DISKS} disks",
+            )
         guests = [22, *(f.guest for f in self.publish)]
         hosts = [f.host + i for f in self.publish if f.host for i in range(self.nodes)]
         if len(set(guests)) != len(guests) or len(set(hosts)) != len(hosts) or max(hosts, default=0) > 65535:
@@ -237,6 +244,7 @@ def _allocate(plan: Plan, taken: set[int], near: int) -> tuple[NodeState, ...]:
             forwards=tuple(Forward(f.host or choose(0), f.guest) for f in forwards),
             memory_mib=plan.memory_mib,
             media=plan.demo,
+            data_disks=len(plan.data_disks_mib),
             source=wished.source if (wished := plan.given_to(i)) else None,
         )
         for i, forwards in enumerate(given, 1)
@@ -275,6 +283,8 @@ def _make(paths: Paths, steps: Steps, plan: Plan, how: Acceleration, nodes: tupl
             write_atomic(at.ignition, given.config, mode=0o600)
         shutil.copyfile(ws.sdk / FIRMWARE_VARS, at.vars)
         make_disk(paths, base, at.disk, plan.disk_gib)
+        for number, mib in enumerate(plan.data_disks_mib, 1):
+            make_empty_disk(paths, at.data_disk(number), mib)
     for node in nodes:
         lab = launch(paths, lab, node.name)
 

@@ -219,6 +219,7 @@ def launch(paths: Paths, lab: LabState, name: str) -> LabState:
         switch=paths.switch,
         media=paths.media if node.media else None,
         source=node.source,
+        data_disks=node.data_disks,
     )
     for old in (at.pid, at.qemu_log):
         old.unlink(missing_ok=True)
@@ -252,3 +253,8 @@ def make_disk(paths: Paths, base: Path, disk: Path, gib: int) -> None:
     """A node's own disk: nothing but what differs from `base`, which must stay where it is."""
     argv = ["qemu-img", "create", "-q", "-f", "qcow2", "-b", str(base), "-F", "raw", str(disk), f"{gib}G"]
     sdk_run(paths.ws, argv, what=f"making the disk {disk.name}", binds=[base.parent], timeout=START_SECONDS)
+
+
+def make_empty_disk(paths: Paths, disk: Path, mib: int) -> None:
+    argv = ["qemu-img", "create", "-q", "-f", "qcow2", str(disk), f"{mib}M"]
+    sdk_run(paths.ws, argv, what=f"making the disk {disk.name}", timeout=START_SECONDS)

@@ -95,6 +95,10 @@ class NodePaths:
     def disk(self) -> Path:
         return self.folder / "disk.qcow2"
 
+    def data_disk(self, number: int) -> Path:
+        """A further disk, counted from 1."""
+        return self.folder / f"data{number}.qcow2"
+
     @property
     def vars(self) -> Path:
         return self.folder / "vars.fd"

@@ -22,6 +22,7 @@ FIRMWARE = Path("/usr/share/OVMF/OVMF_CODE_4M.fd")  # inside the SDK
 FIRMWARE_VARS = Path("usr/share/OVMF/OVMF_VARS_4M.fd")  # below the SDK
 LISTEN = "server=on,wait=off"
 NICS = ("nic0", "nic1")
+DISK_FORMAT = "qcow2,discard=unmap,detect-zeroes=unmap"
 MEDIA_SERIAL = "orlop-media"
 
 # TCG shows nearly every instruction it knows: container images may be built for any. Left out is what a kernel uses
@@ -50,6 +51,7 @@ class Machine:
     switch: Path | None = None
     media: Path | None = None
     source: Source | None = None
+    data_disks: int = 0
 
 
 def mac(lab: str, index: int, nic: int) -> str:
@@ -74,7 +76,12 @@ def command(m: Machine) -> list[str]:
         *("-daemonize", "-pidfile", str(p.pid), "-D", str(p.qemu_log)),
         *("-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={FIRMWARE}"),
         *("-drive", f"if=pflash,unit=1,format=raw,file={value(p.vars)}"),
-        *_disk("disk", p.disk, "qcow2,discard=unmap,detect-zeroes=unmap", "orlop-system,bootindex=0"),
+        *_disk("disk", p.disk, DISK_FORMAT, "orlop-system,bootindex=0"),
+        *(
+            word
+            for n in range(1, m.data_disks + 1)
+            for word in _disk(f"data{n}", p.data_disk(n), DISK_FORMAT, f"data{n}")
+        ),
         *(_disk("media", m.media, "raw,readonly=on", MEDIA_SERIAL) if m.media else ()),
         *_network(m),
         *("-device", "virtio-rng-pci"),

@@ -38,7 +38,7 @@ class Acceleration:
 @dataclass(frozen=True)
 class NodeState:
     """One machine. `boots`: where in the console log each power-on began (bytes). `cut`: its network is unplugged.
-    `source`: how it is given the user's configuration, if there is one.
+    `source`: how it is given the user's configuration, if there is one. `data_disks`: how many empty disks it has.
     """
 
     name: str
@@ -51,6 +51,7 @@ class NodeState:
     process: ProcessId | None = None
     boots: tuple[int, ...] = ()
     source: Source | None = None
+    data_disks: int = 0
 
     @property
     def ports(self) -> tuple[int, ...]:
@@ -166,6 +167,7 @@ def _node(raw: object) -> NodeState:
         process=_process(table.get("process")),
         boots=tuple(_is(b, int, "boots") for b in _get(table, "boots", list)),
         source=_source(table.get("source")),
+        data_disks=_get(table, "data_disks", int),
     )
 
 
