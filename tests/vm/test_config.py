@@ -245,8 +245,8 @@ BAD = {
         "/usr/nowhere",
     ),
     "files": (
-        b'{"ignition": {"version": "3.3.0"}, "storage": {"files": [{"path": "/etc/x", "user": {"name": "nobody-knows"}, '
-        b'"contents": {"source": "data:,x"}}]}}',
+        b'{"ignition": {"version": "3.3.0"}, "storage": {"files": [{"path": "/etc/x", '
+        b'"user": {"name": "nobody-knows"}, "contents": {"source": "data:,x"}}]}}',
         "nobody-knows",
     ),
     "units": (

@@ -102,11 +102,12 @@ class Boot:
         ignition.stage("disks")
         deeds |= disks.deeds
         kept.save_deeds(self.state / "config/done.json", deeds)
-        ignition.stage("mount")
-        try:
-            deeds |= self._files(ignition, config, disks.config, deeds)
-        finally:
-            ignition.stage("umount")
+        with _selinux_stub(self.root):
+            ignition.stage("mount")
+            try:
+                deeds |= self._files(ignition, config, disks.config, deeds)
+            finally:
+                ignition.stage("umount")
         self._note(finish.units(self.root))
         finish.users_and_files(self.root)
         finish.clean(self.root, self.run)
@@ -231,8 +232,7 @@ class Boot:
             self._move_aside(path)
         self._use(ignition, files.config)
         self._note(files.notes)
-        with _selinux_stub(self.root):
-            ignition.stage("files")
+        ignition.stage("files")
         return files.deeds
 
     def _move_aside(self, path: str) -> None:

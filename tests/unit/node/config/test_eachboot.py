@@ -131,8 +131,8 @@ def test_clevis_is_refused_by_name(clevis: dict[str, Any]) -> None:
         for_disks(config(luks=[{"name": "a", "clevis": clevis}]), Disks(keys={"a": "data:,k"}))
 
 
-FILE = {"path": "/var/f", "contents": {"source": "data:,x"}}
-FILES = {
+FILE: dict[str, Any] = {"path": "/var/f", "contents": {"source": "data:,x"}}
+FILES: dict[str, tuple[dict[str, Any], str, dict[str, Any] | None, bool]] = {
     "content is written anew": (FILE, "file", {**FILE, "overwrite": True}, False),
     "content replaces a link": (FILE, "link", {**FILE, "overwrite": True}, False),
     "a seed is made when it is missing": ({**FILE, "overwrite": False}, "", {**FILE, "overwrite": True}, False),
