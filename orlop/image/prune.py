@@ -88,12 +88,18 @@ def dangling_links(tree: Path) -> list[str]:
 
 
 def broken_units(tree: Path) -> dict[str, str]:
-    """Units (paths relative to `tree`) that would start a program that is not there, and that program."""
+    """Units (paths relative to `tree`) that would start a program that is not there, and that program.
+
+    Not those with a root of their own.
+    """
     broken = {}
     for unit in sorted((tree / "usr/lib/systemd/system").glob("*.service")):
         if unit.is_symlink():
             continue
-        for line in unit.read_text().splitlines():
+        lines = unit.read_text().splitlines()
+        if any(line.startswith(("RootDirectory=", "RootImage=")) for line in lines):
+            continue
+        for line in lines:
             key, _, value = line.partition("=")
             program = value.split()[0].lstrip("-@:+!|") if value.split() else ""
             if key in ("ExecStart", "ExecStartPre") and not value.startswith("-") and program:
