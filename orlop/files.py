@@ -7,7 +7,6 @@ run leaves beside it begins with `.making-` and is swept by the next one.
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import fcntl
 import os
@@ -24,8 +23,6 @@ from orlop.errors import Busy, NoSpace
 MAKING = ".making-"
 FULL = (errno.ENOSPC, errno.EDQUOT)
 SPACE_HINT = "free some space there, or set ORLOP_STATE to a folder on a larger disk"
-
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 def write_atomic(path: Path, data: bytes | str, *, mode: int = 0o644) -> None:
@@ -77,7 +74,10 @@ def _put(work: Path, path: Path) -> None:
     if not os.path.lexists(path):
         os.rename(work, path)
         return
-    if _libc.renameat2(-100, os.fsencode(work), -100, os.fsencode(path), 2) == 0:  # AT_FDCWD, RENAME_EXCHANGE
+    import ctypes  # needed here alone, and slow to load where machines are emulated
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.renameat2(-100, os.fsencode(work), -100, os.fsencode(path), 2) == 0:  # AT_FDCWD, RENAME_EXCHANGE
         return
     if ctypes.get_errno() not in (errno.EINVAL, errno.ENOSYS, errno.EXDEV):
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(path))

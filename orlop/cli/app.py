@@ -15,7 +15,8 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from orlop.errors import CommandFailed, NoSpace, OrlopError
+from orlop.cli.session import report
+from orlop.errors import NoSpace, OrlopError
 from orlop.files import FULL, SPACE_HINT
 from orlop.steps import Steps
 
@@ -25,6 +26,7 @@ COMMANDS = {
     "down": ("orlop.cli.up", "down"),
     "lab": ("orlop.cli.lab", "app"),
     "image": ("orlop.cli.image", "app"),
+    "node": ("orlop.cli.node", "app"),
     "config": ("orlop.cli.config", "app"),
     "sdk": ("orlop.cli.sdk", "app"),
 }
@@ -53,12 +55,12 @@ class Root(TyperGroup):
         try:
             return super().invoke(ctx)
         except OrlopError as e:
-            _report(e)
+            report(e)
             raise typer.Exit(1) from None
         except OSError as e:
             if e.errno not in FULL:
                 raise
-            _report(NoSpace(f"no space left on the disk of {e.filename or 'what is written to'}", hint=SPACE_HINT))
+            report(NoSpace(f"no space left on the disk of {e.filename or 'what is written to'}", hint=SPACE_HINT))
             raise typer.Exit(1) from None
         except KeyboardInterrupt:
             print("\ninterrupted; nothing half-made was left", file=sys.stderr)
@@ -91,14 +93,6 @@ def root(
     ] = False,
 ) -> None:
     ctx.obj = Steps()
-
-
-def _report(error: OrlopError) -> None:
-    if isinstance(error, CommandFailed) and error.tail:
-        print(error.tail, file=sys.stderr)
-    print(f"error: {error.message}", file=sys.stderr)
-    if error.hint:
-        print(f"hint: {error.hint}", file=sys.stderr)
 
 
 def _end(number: int, _frame: FrameType | None) -> NoReturn:

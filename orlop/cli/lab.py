@@ -47,7 +47,8 @@ def _name(ws: Workspace, given: str | None) -> str:
     return there[0] if len(there) == 1 else DEFAULT_LAB
 
 
-def _lab(name: str | None) -> Lab:
+def open_lab(name: str | None) -> Lab:
+    """The lab that --name means. Raises Missing or BadInput."""
     ws = workspace()
     return lab.open_lab(ws, _name(ws, name))
 
@@ -148,7 +149,7 @@ def execute(
     """Run a command on a machine as root, word for word. Its input, output and exit status are passed through."""
     words = command[1:] if command and command[0] == "--" else command or []
     interactive = sys.stdin.isatty() and sys.stdout.isatty()
-    code = subprocess.call(_lab(name).node(node).argv(words, tty=interactive))
+    code = subprocess.call(open_lab(name).node(node).argv(words, tty=interactive))
     if code == SSH_FAILED:
         print(f"hint: 255 is ssh's own: `orlop lab logs {node}` shows what the machine is doing", file=sys.stderr)
     raise typer.Exit(code if code >= 0 else 128 - code)
@@ -157,7 +158,7 @@ def execute(
 @app.command()
 def console(node: NodeName, name: Name = None) -> None:
     """Sit at a machine's serial console; Ctrl-] leaves it."""
-    machine = _lab(name).node(node)
+    machine = open_lab(name).node(node)
     print(f"console of {node}; Ctrl-] leaves", file=sys.stderr)
     terminal.attach(machine.at.console)
 
@@ -169,7 +170,7 @@ def logs(
     name: Name = None,
 ) -> None:
     """Print a machine's serial console since it was made."""
-    path = _lab(name).node(node).at.console_log
+    path = open_lab(name).node(node).at.console_log
     try:
         _copy_log(path, follow)
     except KeyboardInterrupt:
@@ -192,21 +193,21 @@ def _copy_log(path: Path, follow: bool) -> None:
 @app.command("power-cut")
 def power_cut(ctx: typer.Context, node: NodeName, name: Name = None) -> None:
     """Take a machine's power away without warning."""
-    _lab(name).node(node).power_cut()
+    open_lab(name).node(node).power_cut()
     steps(ctx).note(f"{node} is off; `orlop lab start {node}` starts it")
 
 
 @app.command()
 def cut(ctx: typer.Context, node: NodeName, name: Name = None) -> None:
     """Unplug a machine's network, all of it."""
-    _lab(name).node(node).cut()
+    open_lab(name).node(node).cut()
     steps(ctx).note(f"{node} is cut off; `orlop lab heal {node}` plugs it in again")
 
 
 @app.command()
 def heal(ctx: typer.Context, node: NodeName, name: Name = None) -> None:
     """Plug a machine's network in again."""
-    _lab(name).node(node).heal()
+    open_lab(name).node(node).heal()
     steps(ctx).note(f"{node} is plugged in")
 
 
@@ -232,7 +233,7 @@ def reconfigure(
 @app.command()
 def start(ctx: typer.Context, node: NodeName, name: Name = None, timeout: Timeout = 600) -> None:
     """Start a machine that is off, from the disk it left, and wait for its verdict."""
-    machine: Node = _lab(name).node(node)
+    machine: Node = open_lab(name).node(node)
     with steps(ctx).step(f"Starting {node}"):
         machine.start()
         wait_verdict(machine, steps(ctx), timeout=timeout)

@@ -1,4 +1,4 @@
-"""What every command starts from: where the workspace is, and the one `Steps` of this process.
+"""What every command starts from: where the workspace is, the one `Steps` of this process, and how an error is said.
 
 Lifetime: the root command makes the `Steps` before any sub-command runs; commands ask for it here, so that none of
 them needs to import the root.
@@ -6,8 +6,11 @@ them needs to import the root.
 
 from __future__ import annotations
 
+import sys
+
 import typer
 
+from orlop.errors import CommandFailed, OrlopError
 from orlop.steps import Steps
 from orlop.workspace import Workspace
 
@@ -20,3 +23,12 @@ def steps(ctx: typer.Context) -> Steps:
 def workspace() -> Workspace:
     """The repository this command runs from. Raises Missing outside of one."""
     return Workspace.find()
+
+
+def report(error: OrlopError) -> None:
+    """Say an error a user can act on, on stderr: the end of a failed program's output, `error:`, `hint:`."""
+    if isinstance(error, CommandFailed) and error.tail:
+        print(error.tail, file=sys.stderr)
+    print(f"error: {error.message}", file=sys.stderr)
+    if error.hint:
+        print(f"hint: {error.hint}", file=sys.stderr)

@@ -20,7 +20,7 @@ from orlop.image.factory import make_factory, only_usr
 from orlop.image.initrd import make_initrd, unpack_modules
 from orlop.image.inspect import describe
 from orlop.image.prune import packages_left, prune, strip_setuid, walk
-from orlop.image.seal import Sealed, make_disk, make_uki, seal_usr
+from orlop.image.seal import Sealed, keep_command_line, make_disk, make_uki, seal_usr
 from orlop.image.tree import make_tree
 from orlop.model.version import Version
 from orlop.sdk.tree import ensure, wanted_key
@@ -86,6 +86,7 @@ def make_image(ws: Workspace, steps: Steps, folder: Path, version: Version, key:
         release = tree / "usr/lib/os-release"
         make_initrd(ws, tree, kernel, initrd, epoch=version.epoch, work=work)
     with steps.step("Sealing /usr"):
+        keep_command_line(ws, tree)
         make_factory(tree, ws.os_tree / "prune", version, build_id)
         only_usr(tree)
         sealed = seal_usr(ws, tree, folder, version)

@@ -91,13 +91,16 @@ def dangling_links(tree: Path) -> list[str]:
 def broken_units(tree: Path, image: Path | None = None) -> dict[str, str]:
     """Units (paths relative to `tree`) that would start a program that is not there, and that program.
 
-    A unit of the initrd that sees the image's /usr in place of the initrd's finds its programs in the tree `image`.
+    A unit of the initrd that sees the image's /usr in place of the initrd's finds its programs in the tree `image`. A
+    unit with a root of its own is not looked at.
     """
     broken = {}
     for unit in sorted((tree / "usr/lib/systemd/system").glob("*.service")):
         if unit.is_symlink():
             continue
         lines = unit.read_text().splitlines()
+        if any(line.startswith(("RootDirectory=", "RootImage=")) for line in lines):
+            continue
         seen = image if image and IMAGE_USR in lines else tree
         for line in lines:
             key, _, value = line.partition("=")

@@ -42,7 +42,10 @@ LATE = (
     *("shutil", "locale"),  # the width of the terminal and the language, which argparse asks for
 )
 # what the standard library looks for and does without; here nothing needs it
-ABSENT = ("bz2", "lzma", "_bz2", "_lzma", "doctest", "pdb", "unittest", "readline", "rlcompleter")
+ABSENT = (
+    *("bz2", "lzma", "_bz2", "_lzma"),  # shutil, for archives
+    "_hashlib",  # the interpreter's own SHA-2 does, and OpenSSL is 5 MB to load
+)
 # packages that node programs may import beside the standard library and ours
 THIRD_PARTY: frozenset[str] = frozenset()
 EMPTY_DIRS = ("dev", "etc", "home", "proc", "root", "run", "sys", "tmp", "var")

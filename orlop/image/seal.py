@@ -22,6 +22,9 @@ EROFS = ("-zlz4hc,12:zstd,level=9", "-C65536", "--all-root", "--quiet")
 HINTS = "erofs-hints"
 STUB = "usr/lib/systemd/boot/efi/linuxx64.efi.stub"
 LOADER = "usr/lib/systemd/boot/efi/systemd-bootx64.efi"
+CMDLINE = "usr/lib/orlop/cmdline"
+# profiles of the UKI after the first: id, title, what the command line has more. Each is an entry in the boot menu.
+RESET = ("factory-reset", "factory reset", "systemd.factory_reset=1")
 LOADER_CONF = "timeout 0\neditor no\nauto-entries no\n"
 
 
@@ -63,6 +66,13 @@ class Sealed:
         return sum(p.stat().st_size for p in (self.usr, self.verity, self.uki))
 
 
+def keep_command_line(ws: Workspace, tree: Path) -> None:
+    """Tell the machine what it is to be booted with; the root hash cannot be in what it is the hash of."""
+    path = tree / CMDLINE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(" ".join(command_words((ws.os_tree / "cmdline").read_text())) + "\n")
+
+
 def seed(version: Version, what: str) -> uuid.UUID:
     """A UUID that is always the same for the same version and purpose."""
     return uuid.UUID(bytes=hashlib.sha256(f"orlop {version} {what}".encode()).digest()[:16], version=4)
@@ -96,15 +106,33 @@ def seal_usr(ws: Workspace, tree: Path, folder: Path, version: Version) -> Seale
     return Sealed(folder, version, found[1])
 
 
+def command_words(text: str) -> list[str]:
+    """The words of os/cmdline. `#` begins a comment."""
+    return [word for line in text.splitlines() for word in line.split("#", 1)[0].split()]
+
+
 def command_line(text: str, roothash: str) -> str:
-    """The kernel command line: the words of os/cmdline, then the root hash. `#` begins a comment."""
-    words = [word for line in text.splitlines() for word in line.split("#", 1)[0].split()]
-    return " ".join([*words, f"usrhash={roothash}"])
+    """The kernel command line: the words of os/cmdline, then the root hash."""
+    return " ".join([*command_words(text), f"usrhash={roothash}"])
 
 
 def make_uki(ws: Workspace, sealed: Sealed, *, kernel: Path, release: str, initrd: Path, os_release: Path) -> None:
-    """Join stub, kernel, initrd and command line into one EFI program."""
+    """Join stub, kernel, initrd and command line into one EFI program.
+
+    It has a second profile: the same, told to remake /var. It sorts after the first, and nothing makes it the default.
+    """
     cmdline = command_line((ws.os_tree / "cmdline").read_text(), sealed.roothash)
+    name, title, more = RESET
+    reset = kernel.parent / f"{name}.efi"
+    sdk_run(
+        ws,
+        [
+            *("/usr/lib/systemd/ukify", "build"),
+            *("--profile", f"ID={name}\nTITLE={title}\n", "--cmdline", f"{cmdline} {more}", "--output", reset),
+        ],
+        what="making the UKI's profile for a factory reset",
+        binds=[kernel.parent],
+    )
     sdk_run(
         ws,
         [
@@ -112,6 +140,7 @@ def make_uki(ws: Workspace, sealed: Sealed, *, kernel: Path, release: str, initr
             *("--stub", f"/{STUB}"),
             *("--linux", kernel, "--initrd", initrd, "--uname", release),
             *("--os-release", f"@{os_release}", "--cmdline", cmdline),
+            *("--profile", "ID=main\n", "--join-profile", reset),
             *("--output", sealed.uki),
         ],
         what="making the UKI",

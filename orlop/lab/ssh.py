@@ -9,6 +9,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+from orlop.files import write_atomic
 from orlop.lab.paths import Paths
 from orlop.lab.ports import LOOPBACK
 from orlop.sdk.run import in_sdk, sdk_run
@@ -22,6 +23,16 @@ def make_key(paths: Paths) -> str:
     argv = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", str(paths.key)]
     sdk_run(paths.ws, argv, what="making the lab's SSH key", timeout=60)
     return Path(f"{paths.key}.pub").read_text().strip()
+
+
+def forget(paths: Paths, node: str) -> None:
+    """Let a node have a new host key: what it was pinned to is dropped, and the next one met is pinned."""
+    try:
+        lines = paths.known_hosts.read_text().splitlines(keepends=True)
+    except FileNotFoundError:
+        return
+    left = [line for line in lines if node not in line.partition(" ")[0].split(",")]
+    write_atomic(paths.known_hosts, "".join(left), mode=0o600)
 
 
 def options(paths: Paths, node: str, port: int) -> list[str]:

@@ -1,34 +1,50 @@
 """The `orlop` command on a machine: `orlop VERB …`, or with the operator's words `orlop node VERB …`.
 
-Each verb is a module that is imported when it is asked for. Errors are as everywhere: two lines, `error:` and `hint:`.
+Each verb is a module, imported when it is asked for, with `arguments(parser)` and `run(args)`, which returns the exit
+status. Errors are as everywhere: two lines, `error:` and `hint:`; the status is 2 then, as for a wrong call.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from orlop.errors import OrlopError
 
+# verb: (module, what it does)
+VERBS = {
+    "diff": ("orlop.node.diff", "what this machine has beyond its image and its configuration"),
+    "reset": ("orlop.node.reset", "start over: empty /var, but for what is kept, and reboot"),
+}
 COULD_NOT = 2
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run one verb and return the exit status: its own, or 2 when it could not."""
     words = list(argv[1:] if argv[:1] == ["node"] else argv)
-    parser = argparse.ArgumentParser(prog="orlop", description="This machine.", allow_abbrev=False)
-    verbs = parser.add_subparsers(metavar="VERB", required=True)
-    del verbs
-    args = parser.parse_args(words)
-    run: Callable[[argparse.Namespace], int] = args.run
+    if not words or words[0] not in VERBS:
+        asked = words[:1] in (["-h"], ["--help"])
+        print(usage(), file=sys.stdout if asked else sys.stderr)
+        return 0 if asked else COULD_NOT
+    module, about = VERBS[words[0]]
+    verb = importlib.import_module(module)
+    parser = argparse.ArgumentParser(prog=f"orlop {words[0]}", description=about, allow_abbrev=False)
+    verb.arguments(parser)
+    args = parser.parse_args(words[1:])
     try:
-        return run(args)
+        status: int = verb.run(args)
     except OrlopError as e:
         print(f"error: {e.message}", file=sys.stderr)
         if e.hint:
             print(f"hint: {e.hint}", file=sys.stderr)
         return COULD_NOT
+    return status
+
+
+def usage() -> str:
+    rows = (f"  {name:<10} {about}" for name, (_, about) in VERBS.items())
+    return "\n".join(["usage: orlop VERB …, orlop VERB --help", "", *rows])
 
 
 if __name__ == "__main__":

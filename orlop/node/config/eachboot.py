@@ -136,11 +136,26 @@ def is_below(path: str, roots: Sequence[str]) -> bool:
     return any(path == root or path.startswith(root.rstrip("/") + "/") for root in roots)
 
 
-def owned_paths(config: Config) -> list[str]:
-    """Every path that the configuration names, sorted."""
+def owned_paths(config: Config) -> dict[str, str]:
+    """Every path that the configuration names, and where: `storage.files.3`."""
     storage = config.get("storage") or {}
-    kinds = ("directories", "files", "links")
-    return sorted({entry["path"] for kind in kinds for entry in storage.get(kind) or ()})
+    return {
+        entry["path"]: f"storage.{kind}.{number}"
+        for kind in ("directories", "files", "links")
+        for number, entry in enumerate(storage.get(kind) or ())
+    }
+
+
+def watched_paths(config: Config) -> dict[str, str]:
+    """Of `owned_paths`, those whose content stays the configuration's after the boot: not what was only a beginning."""
+    roots = persistent_roots(config)
+    begun = {
+        file["path"]
+        for file in (config.get("storage") or {}).get("files") or ()
+        if is_below(file["path"], roots)
+        and (file.get("overwrite") is False or (file.get("contents") or {}).get("source") is None)
+    }
+    return {path: setting for path, setting in owned_paths(config).items() if path not in begun}
 
 
 @dataclass

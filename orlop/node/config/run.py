@@ -20,6 +20,8 @@ from pathlib import Path
 
 from orlop.errors import BadInput
 from orlop.files import write_atomic
+from orlop.model.drift import Origin, Owner
+from orlop.node import drift
 from orlop.node.config import eachboot, facts, finish, kept, media, network, platforms, remote
 from orlop.node.config.failure import Failure, StageFailed
 from orlop.node.config.ignition import Ignition
@@ -111,6 +113,8 @@ class Boot:
         self._note(finish.units(self.root))
         finish.users_and_files(self.root)
         finish.clean(self.root, self.run)
+        owned = {path: Owner(Origin.CONFIGURATION, at) for path, at in eachboot.watched_paths(config).items()}
+        drift.record(self.root, owned, self.run / "expected.json", sealed=True)
         kept.save_deeds(self.state / "config/done.json", deeds)
         if whole is not None and self.report.origin == "fresh":
             kept.save(self.state / "config/good.json", whole)

@@ -72,6 +72,7 @@ def test_units_that_start_what_is_not_there_are_found(tree: Path) -> None:
     good = "[Service]\nExecStart=-/usr/bin/gone\nExecStart=@/usr/bin/here x\nExecStart=here\n"
     (units / "good.service").write_text(good)
     (units / "bad.service").write_text("[Service]\nExecStart=/usr/bin/gone --now\n")
+    (units / "own-root.service").write_text("[Service]\nRootDirectory=/x\nExecStart=/usr/bin/gone\n")
     (units / "template@.service").write_text("[Service]\nExecStart=/usr/bin/%i\n")
     assert prune.broken_units(tree) == {"usr/lib/systemd/system/bad.service": "/usr/bin/gone"}
 

@@ -21,6 +21,7 @@ from orlop.node.config.eachboot import (
     keyless,
     owned_paths,
     persistent_roots,
+    watched_paths,
 )
 from orlop.node.config.failure import StageFailed
 
@@ -192,7 +193,19 @@ def test_mount_points_of_the_configuration_persist_too() -> None:
     given = config(filesystems=[DATA], files=[{**FILE, "path": "/srv/f"}])
     assert persistent_roots(given) == ("/var", "/srv")
     assert storage(for_files(given, Paths({"/srv/f": "file"})), "files")[0]["overwrite"] is True
-    assert owned_paths(given) == ["/srv/f"]
+    assert owned_paths(given) == {"/srv/f": "storage.files.0"}
+
+
+def test_what_was_only_a_beginning_is_not_watched() -> None:
+    seed, grown = {**FILE, "path": "/var/seed", "overwrite": False}, {"path": "/var/grown", "append": []}
+    etc = {"path": "/etc/f", "overwrite": False, "contents": {"source": "data:,"}}
+    given = config(files=[FILE, seed, grown, etc], directories=[{"path": "/var/d"}])
+    assert set(owned_paths(given)) == {"/var/f", "/var/seed", "/var/grown", "/etc/f", "/var/d"}
+    assert watched_paths(given) == {
+        "/var/f": "storage.files.0",
+        "/etc/f": "storage.files.3",
+        "/var/d": "storage.directories.0",
+    }
 
 
 @pytest.mark.parametrize(
