@@ -223,7 +223,7 @@ def reconfigure(
     name: Name = None,
 ) -> None:
     """Replace a machine's configuration; it counts from when the machine is next powered on."""
-    machine = _lab(name).node(node)
+    machine = open_lab(name).node(node)
     before = machine.state().source
     way = config_source or (before.way if before else Way.FW_CFG)
     machine.reconfigure(_given(ctx, config, way, files_dir))

@@ -63,7 +63,8 @@ def node(ws: Workspace, image: Path) -> Iterator[Node]:
 
 
 def new_disks(node: Node) -> None:
-    """A machine that has never booted."""
+    """A machine that has never booted, and so has other host keys."""
+    node.paths.known_hosts.unlink(missing_ok=True)
     for disk in (node.at.disk, node.at.data_disk(1)):
         disk.unlink()
     make_disk(node.paths, node.paths.base, node.at.disk, 12)
@@ -72,7 +73,7 @@ def new_disks(node: Node) -> None:
 
 def off(node: Node) -> None:
     if node.running:
-        node.sh("sync")
+        node.run("sync")
         node.power_cut()
 
 
