@@ -16,7 +16,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import idle
-from bench.stages import Seen, Stages, busy_seconds, clock_zero, init_started, loader_started, manager_times, stages
+from bench.stages import (
+    Seen,
+    Stages,
+    busy_seconds,
+    clock_zero,
+    configuration,
+    init_started,
+    loader_started,
+    manager_times,
+    stages,
+)
 from orlop.errors import CommandFailed, Missing, TimedOut
 from orlop.lab import console, lab
 from orlop.lab.demo import PORT
@@ -206,6 +216,9 @@ def _ask(node: Node, loader_at: float | None, answered_at: float, cpu: float) ->
         userspace=times["Userspace"],
         finish=times["Finish"],
         cpu=cpu,
+        configuration=configuration(
+            node.sh("journalctl -b -u orlop-config.service -o short-monotonic --no-pager 2>/dev/null || true")
+        ),
     )
 
 

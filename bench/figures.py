@@ -41,6 +41,7 @@ FIGURES = (
     Figure("loader", "boot: loader", "s"),
     Figure("kernel", "boot: kernel", "s"),
     Figure("initrd", "boot: initrd", "s"),
+    Figure("configuration", "  of it: Ignition, without network", "s", Target(2)),
     Figure("userspace", "boot: userspace", "s"),
     Figure("answering", "firmware to container answering", "s", Target(0.7, of_ratio=True)),
     Figure("cpu", "host processor time until then", "s"),

@@ -19,6 +19,10 @@ from orlop.errors import BadInput
 
 # OVMF says on the console which boot entry it starts; the last one before the kernel is the one that ran
 _LOADER_STARTS = re.compile(rb"BdsDxe: starting Boot")
+_CONFIGURED = {
+    verb: re.compile(rf"^\[\s*(\d+\.\d+)\] .*systemd\[1\]: {verb} orlop-config\.service", re.MULTILINE)
+    for verb in ("Starting", "Finished")
+}
 _INIT_STARTS = re.compile(r"^\[\s*(\d+\.\d+)\].*\bRun /init as init process", re.MULTILINE)
 
 
@@ -30,6 +34,7 @@ class Stages:
     loader: float | None
     kernel: float | None
     initrd: float | None
+    configuration: float | None  # a part of initrd
     userspace: float | None
     answering: float
     cpu: float  # seconds of processor time that QEMU took until the answer
@@ -47,6 +52,7 @@ class Seen:
     userspace: float
     finish: float
     cpu: float
+    configuration: float | None = None
 
 
 def stages(seen: Seen) -> Stages:
@@ -55,6 +61,7 @@ def stages(seen: Seen) -> Stages:
         loader=_between(seen.loader_at, seen.kernel_at),
         kernel=seen.init,
         initrd=_between(seen.init, seen.userspace),
+        configuration=seen.configuration,
         userspace=_between(seen.userspace, seen.finish),
         answering=seen.answered_at - seen.started_at,
         cpu=seen.cpu,
@@ -102,6 +109,13 @@ def init_started(kernel_log: str) -> float | None:
     """When the kernel started /init, from `journalctl -k -o short-monotonic` (or dmesg): seconds, or None."""
     found = _INIT_STARTS.search(kernel_log)
     return float(found[1]) if found else None
+
+
+def configuration(journal: str) -> float | None:
+    """How long the machine was configured, from `journalctl -u orlop-config -o short-monotonic`; None on others."""
+    times = [_CONFIGURED[verb].search(journal) for verb in ("Starting", "Finished")]
+    began, ended = (float(m[1]) if m else None for m in times)
+    return _between(began, ended)
 
 
 def manager_times(show: str) -> dict[str, float]:

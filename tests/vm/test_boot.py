@@ -89,7 +89,23 @@ def test_a_flipped_byte_in_usr_is_caught_by_verity(ws: Workspace, machines: Mach
     assert node.run(*read) == whole
 
 
+def test_etc_is_sealed(n1: Node) -> None:
+    for deed in ("touch /etc/x", "rm /etc/hosts", "echo x >> /etc/passwd", "systemctl enable podman.socket"):
+        ran = n1.run("sh", "-c", deed)
+        assert ran.code != 0
+        assert "ead-only file system" in ran.err
+
+
+def test_networks_of_containers_outlive_a_reboot_and_need_no_etc(n1: Node) -> None:
+    n1.sh("podman network create kept")
+    try:
+        assert "kept" in n1.sh("ls /var/lib/containers/networks")
+    finally:
+        n1.sh("podman network rm kept")
+
+
 def test_etc_is_made_anew_and_var_stays_over_a_reboot(n2: Node) -> None:
+    n2.sh("mount -o remount,bind,rw /etc")
     n2.sh("echo mine > /etc/mine; echo changed >> /etc/hosts; rm /etc/os-release; echo kept > /var/kept; sync")
     before = n2.sh("cat /etc/machine-id; cat /var/lib/orlop/ssh/*.pub; cat /proc/sys/kernel/random/boot_id").split("\n")
     verdict = reboot(n2, Steps(), timeout=VERDICT_SECONDS)

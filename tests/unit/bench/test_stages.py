@@ -13,6 +13,7 @@ from bench.stages import (
     Stages,
     busy_seconds,
     clock_zero,
+    configuration,
     init_started,
     loader_started,
     manager_times,
@@ -48,16 +49,17 @@ def test_the_stages_add_up(steps: tuple[float, ...]) -> None:
 
 def test_what_was_not_seen_is_missing() -> None:
     got = stages(Seen(0, None, 5, 30, None, 12, 25, 40))
-    assert got == Stages(None, None, None, None, 13, 30, 40)
+    assert got == Stages(None, None, None, None, None, 13, 30, 40)
 
 
 def test_medians_are_stage_by_stage_and_miss_what_any_boot_misses() -> None:
-    boots = [Stages(1, 2, 3, 4, 5, 60, 9), Stages(3, 2, 9, None, 6, 40, 8), Stages(2, 2, 4, 4, 7, 50, 7)]
+    boots = [Stages(1, 2, 3, 4, 1, 5, 60, 9), Stages(3, 2, 9, None, 1, 6, 40, 8), Stages(2, 2, 4, 4, 2, 7, 50, 7)]
     assert medians(boots) == {
         "firmware": 2,
         "loader": 2,
         "kernel": 4,
         "initrd": None,
+        "configuration": 1,
         "userspace": 6,
         "answering": 50,
         "cpu": 8,
@@ -118,3 +120,14 @@ def test_the_hosts_work_leaves_waiting_and_guests_out() -> None:
     for bad in ("", "cpu0 1 2 3 4 5 6 7 8\n", "cpu 1 2\n", "cpu a b c d e f g h\n"):
         with pytest.raises(BadInput):
             busy_seconds(bad, 100)
+
+
+def test_how_long_the_machine_was_configured() -> None:
+    journal = (
+        "[    5.250000] localhost systemd[1]: Starting orlop-config.service - Configure this machine: Ignition...\n"
+        "[    5.300000] localhost orlop-config[88]: Starting orlop-config.service, it says\n"
+        "[    7.000000] localhost systemd[1]: Finished orlop-config.service - Configure this machine: Ignition.\n"
+    )
+    assert configuration(journal) == 1.75
+    assert configuration(journal.replace("Finished", "Failed to start")) is None
+    assert configuration("-- No entries --\n") is None
