@@ -280,16 +280,6 @@ def test_a_first_boot_with_half_a_configuration_stops(node: Node, config: bytes,
     boot(node, EMPTY)
 
 
-def test_ten_megabytes_of_configuration(node: Node) -> None:
-    line = "x" * 1000
-    files = [{"path": f"/etc/big/{n}", "contents": {"source": f"data:,{line}{n}"}} for n in range(10_000)]
-    config = json.dumps({"ignition": {"version": "3.3.0"}, "storage": {"files": files}}).encode()
-    assert len(config) > 10_000_000
-    boot(node, config)
-    assert node.sh("ls /etc/big | wc -l; tail -c 4 /etc/big/9999").split() == ["10000", "9999"]
-    boot(node, EMPTY)
-
-
 # from a server
 
 
@@ -364,6 +354,18 @@ def test_a_wrong_hash_and_an_unreachable_server_stop_a_first_boot(node: Node, se
     said = failed_boot(node, replaced_by(f"http://{HOST_FROM_NODE}:9/c.ign"), fresh=True)
     assert "stage fetch failed: unable to fetch resource in time" in said
     boot(node, replaced_by(f"{url}/c.ign", EMPTY), fresh=True)
+
+
+def test_ten_megabytes_of_configuration(node: Node, server: tuple[str, Path]) -> None:
+    url, folder = server
+    line = "x" * 1000
+    files = [{"path": f"/etc/big/{n}", "contents": {"source": f"data:,{line}{n}"}} for n in range(10_000)]
+    config = json.dumps({"ignition": {"version": "3.3.0"}, "storage": {"files": files}}).encode()
+    assert len(config) > 10_000_000
+    (folder / "big.ign").write_bytes(config)
+    boot(node, replaced_by(f"{url}/big.ign", config), fresh=True)
+    assert node.sh("ls /etc/big | wc -l; tail -c 4 /etc/big/9999").split() == ["10000", "9999"]
+    boot(node, EMPTY, fresh=True)
 
 
 # boot after boot
