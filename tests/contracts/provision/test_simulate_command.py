@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -29,10 +30,10 @@ def _image() -> None:
     prepare(ws, steps, None)
 
 
-def orlop(*args: str | Path, stdin: str = "") -> subprocess.CompletedProcess[str]:
+def orlop(*args: str | Path, stdin: str = "", cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     argv = [sys.executable, "-m", "orlop", "config", "simulate", *map(str, args)]
-    env = {**os.environ, "PYTHONWARNINGS": "error"}
-    return subprocess.run(argv, input=stdin, capture_output=True, text=True, timeout=120, check=False, env=env)
+    env = {**os.environ, "PYTHONWARNINGS": "error", "PYTHONPATH": str(Workspace.find().root)}
+    return subprocess.run(argv, input=stdin, cwd=cwd, env=env, capture_output=True, text=True, timeout=120, check=False)
 
 
 @pytest.fixture
@@ -54,6 +55,19 @@ def test_a_machine(configs: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert "hostname" in done.stdout
     assert orlop("-", stdin=RIGHT).stdout.replace("<stdin>", str(configs / "right.bu")) == done.stdout
+
+
+def test_the_guide(tmp_path: Path) -> None:
+    """What the guide shows is what is printed, whatever the image's version."""
+    guide = (Workspace.find().root / "docs/guide/config.md").read_text()
+    text = re.findall(r"^```yaml\n(.*?)^```$", guide, re.MULTILINE | re.DOTALL)[0]
+    (tmp_path / "node.bu").write_text(text)
+    (tmp_path / "wrong.bu").write_text(text.replace("systemd-journal", "wheel"))
+    done = orlop("node.bu", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    shown = re.sub(r"[0-9]{8}\.[0-9]+\n", "VERSION\n", guide)
+    assert re.sub(r"[0-9]{8}\.[0-9]+\n", "VERSION\n", done.stdout) in shown
+    assert orlop("wrong.bu", cwd=tmp_path).stderr in shown
 
 
 def test_ignition(configs: Path) -> None:
