@@ -101,6 +101,8 @@ def simulate(
     """Run the real Ignition on a scratch root and show what files, users and units the machine would get."""
     from orlop.cli.simulate import simulated
 
+    if file == against == "-":
+        raise typer.BadParameter("standard input can be read once", param_hint="--against")
     local = _files(files_dir)
     names = [file] if against is None else [file, against]
     results = [(name, None if name.endswith(".ign") else _translated(name, local, strict=strict)) for name in names]

@@ -129,6 +129,7 @@ def test_what_is_not_there(configs: Path, args: list[str], message: str) -> None
 
 def test_a_wrong_command_line() -> None:
     assert orlop().returncode == 2
+    assert orlop("-", "--against", "-").returncode == 2
 
 
 def test_the_log(configs: Path) -> None:
