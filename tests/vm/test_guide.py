@@ -22,7 +22,7 @@ from tests.vm.machines import VERDICT_SECONDS
 
 pytestmark = pytest.mark.vm
 
-TOPS = ("etc", "home", "opt", "srv")
+TOPS = ("etc", "home")
 LETTERS = {Kind.FILE: "f", Kind.FOLDER: "d", Kind.LINK: "l"}
 # its own identity, and what the lab's network needs
 OF_THE_MACHINE = {"/etc/machine-id", "/etc/hosts", "/etc/systemd/network/10-orlop-lab.network"}
