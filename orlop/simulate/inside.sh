@@ -47,6 +47,8 @@ presets() {
             systemctl --root=/sysroot preset "${unit%@.*}@$instance.${unit##*.}" >>"$work/preset.log" 2>&1 || :
         done
     done <etc/systemd/system-preset/20-ignition.preset
+    # Ignition writes it in another order every time, which would be a difference between equal configs
+    sort -o etc/systemd/system-preset/20-ignition.preset etc/systemd/system-preset/20-ignition.preset
 }
 
 # What the machine does after Ignition, because its /etc is sealed then: orlop.node.config.finish.
