@@ -1,4 +1,4 @@
-"""`orlop config`: translate a machine's configuration (Butane) to what it boots with (Ignition), or only check it.
+"""`orlop config`: translate a machine's configuration (Butane) to what it boots with (Ignition), check or simulate it.
 
 Exit status: 0 it is right; 1 it is not (with --strict also: there are warnings), or a file cannot be read or written;
 2 the command line is wrong. Findings go to stderr as text, with --json to stdout. With errors nothing is written, and
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from orlop.provision.local import LocalFiles
     from orlop.provision.translate import Result
 
-app = typer.Typer(help="Translate and check machine configurations (Butane).", no_args_is_help=True)
+app = typer.Typer(help="Translate, check and try machine configurations (Butane).", no_args_is_help=True)
 
 _Strict = Annotated[bool, typer.Option("--strict", "-s", help="Treat warnings as errors.")]
 _FilesDir = Annotated[
@@ -72,15 +72,42 @@ def check(
         if as_json:
             entries = [entry.as_json() for entry in result.report.sorted()]
             counts = {"errors": result.report.errors, "warnings": result.report.warnings}
-            documents.append({"file": _called(name), "ok": ok, **counts, "entries": entries})
+            documents.append({"file": called(name), "ok": ok, **counts, "entries": entries})
         else:
             _show(result, name)
-            print(f"{_called(name)}: {_verdict(result, ok)}", file=sys.stderr)
+            print(f"{called(name)}: {_verdict(result, ok)}", file=sys.stderr)
     if as_json:
         import json
 
         print(json.dumps({"files": documents}, indent=2))
     if not good:
+        raise typer.Exit(1)
+
+
+@app.command()
+def simulate(
+    ctx: typer.Context,
+    file: Annotated[str, typer.Argument(help="Butane, or Ignition if it ends in .ign; - is Butane.", metavar="FILE")],
+    against: Annotated[
+        str | None, typer.Option("--against", help="Show what FILE changes against this config.", metavar="OTHER")
+    ] = None,
+    image: Annotated[str | None, typer.Option("--image", help="Which image; the one built last unless given.")] = None,
+    fetch: Annotated[bool, typer.Option("--fetch", help="Fetch what the config takes from URLs.")] = False,
+    strict: _Strict = False,
+    files_dir: _FilesDir = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The machine, or the findings, as JSON.")] = False,
+    log: Annotated[bool, typer.Option("--log", help="Show on standard error what Ignition says.")] = False,
+) -> None:
+    """Run the real Ignition on a scratch root and show what files, users and units the machine would get."""
+    from orlop.cli.simulate import simulated
+
+    if file == against == "-":
+        raise typer.BadParameter("standard input can be read once", param_hint="--against")
+    local = _files(files_dir)
+    names = [file] if against is None else [file, against]
+    results = [(name, None if name.endswith(".ign") else _translated(name, local, strict=strict)) for name in names]
+    configs = [(name, result, _read(name) if result is None else b"") for name, result in results]
+    if not simulated(ctx, configs, image=image, fetch=fetch, as_json=as_json, log=log, strict=strict):
         raise typer.Exit(1)
 
 
@@ -119,10 +146,10 @@ def _show(result: Result, name: str) -> None:
     if result.report.entries:
         from orlop.provision.report import render
 
-        print(render(result.report, result.text, _called(name)), file=sys.stderr)
+        print(render(result.report, result.text, called(name)), file=sys.stderr)
 
 
-def _called(name: str) -> str:
+def called(name: str) -> str:
     return "<stdin>" if name == "-" else name
 
 

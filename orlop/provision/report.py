@@ -14,6 +14,7 @@ from enum import Enum
 from orlop.provision.source import Place, excerpt
 
 KEPT = 200
+MESSAGE = 300  # characters of a message: what it quotes may be as long as the config
 
 
 class Severity(Enum):
@@ -46,7 +47,10 @@ class Entry:
 
 @dataclass(slots=True)
 class Report:
-    """Findings, each once. At most `KEPT` are kept; `dropped` counts the rest."""
+    """Findings, each once. At most `KEPT` errors and as many warnings are kept; `dropped` counts the rest.
+
+    Many warnings never hide an error: why a config is refused is always said.
+    """
 
     entries: list[Entry] = field(default_factory=list)
     dropped: int = 0
@@ -55,16 +59,16 @@ class Report:
     _seen: set[tuple[object, ...]] = field(default_factory=set)
 
     def error(self, place: Place, message: str, hint: str = "") -> None:
-        if self._add(Entry(Severity.ERROR, message, place, hint)):
+        if self._add(Entry(Severity.ERROR, _cut(message), place, _cut(hint))):
             self.errors += 1
 
     def warn(self, place: Place, message: str, hint: str = "") -> None:
-        if self._add(Entry(Severity.WARNING, message, place, hint)):
+        if self._add(Entry(Severity.WARNING, _cut(message), place, _cut(hint))):
             self.warnings += 1
 
     def _add(self, entry: Entry) -> bool:
         """Whether it is new."""
-        if self.full:
+        if (self.errors if entry.severity is Severity.ERROR else self.warnings) >= KEPT:
             self.dropped += 1
             return True
         key = (entry.severity, entry.message, entry.place.span, entry.place.path)
@@ -84,6 +88,10 @@ class Report:
     def sorted(self) -> list[Entry]:
         """By position; errors before warnings at the same place."""
         return sorted(self.entries, key=lambda e: (e.place.span.line, e.place.span.column, e.severity.value))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MESSAGE else text[: MESSAGE - 1] + "…"
 
 
 def render(report: Report, text: str, name: str) -> str:

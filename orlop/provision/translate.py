@@ -33,11 +33,14 @@ _HEAD = Type("config", (replace(VARIANT, required=False), replace(VERSION, requi
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """`ignition` is the JSON text; None when there are errors. `text`: the source, for showing the report."""
+    """`ignition` is the JSON text; None when there are errors. `text`: the source, for showing the report. `root`: the
+    finished config with the place of every value, where there is one.
+    """
 
     ignition: str | None
     report: Report
     text: str
+    root: Obj | None = None
 
 
 def translate(raw: bytes, files: LocalFiles | None = None, *, pretty: bool = False, strict: bool = False) -> Result:
@@ -51,8 +54,8 @@ def translate(raw: bytes, files: LocalFiles | None = None, *, pretty: bool = Fal
     except YamlError as e:
         report.error(Place(e.span), e.message, e.hint)
     if root is None or report.failed(strict=strict):
-        return Result(None, report, text)
-    return Result(ignition_json(root, pretty=pretty), report, text)
+        return Result(None, report, text, root)
+    return Result(ignition_json(root, pretty=pretty), report, text, root)
 
 
 def _finished(text: str, files: LocalFiles, report: Report) -> Obj | None:

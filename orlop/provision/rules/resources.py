@@ -30,6 +30,8 @@ def _resource(resource: Obj, report: Report) -> None:
     source = resource.text("source")
     if resource.text("compression") not in (None, "", "gzip"):
         report.error(resource.at("compression"), "unknown compression", "`gzip`, or leave it out")
+    elif resource.text("compression") and urls.scheme(source or "") == "s3":
+        report.error(resource.at("compression"), "Ignition does not unpack what it gets from S3", "store it unpacked")
     if source and (reason := urls.source_problem(source)):
         report.error(resource.at("source"), f"source: {reason}")
     headers = resource.objs("http_headers")

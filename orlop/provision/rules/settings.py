@@ -51,6 +51,14 @@ _NO_FILES = {
     "/run": "is made anew when the system starts",
     "/tmp": "is empty when the system starts",
 }
+# where no file system of the user's can be mounted, and why
+_NO_MOUNTS = {
+    "/": "is made anew at every boot",
+    "/etc": "is made anew at every boot, and sealed",
+    "/var": "is a file system of the system's own, made at the first boot",
+    "/var/lib": "holds what the system itself keeps",
+    "/var/lib/orlop": "holds what the system itself keeps",
+}
 
 
 def check(root: Obj, report: Report) -> None:
@@ -159,8 +167,12 @@ def check_paths(root: Obj, report: Report) -> None:
         for node in storage.objs(name):
             _place(node, node.text("path") or "", report)
     for filesystem in storage.objs("filesystems"):
+        path = filesystem.text("path") or ""
         if filesystem.flag("with_mount_unit"):
-            _place(filesystem, filesystem.text("path") or "", report)
+            _place(filesystem, path, report)
+        if path in _NO_MOUNTS:
+            hint = "mount it at a folder of its own below /var"
+            report.error(filesystem.at("path"), f"nothing can be mounted at {path}: it {_NO_MOUNTS[path]}", hint)
 
 
 def _place(obj: Obj, path: str, report: Report) -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from orlop.provision.schema import Field, Scalar, Type
 from orlop.provision.variants import VARIANTS, Variant
+from tests.contracts.provision import mending
 
 RIGHT = 40  # how often a right value is taken for each wrong one
 
@@ -71,6 +72,7 @@ POOLS: dict[str, tuple[list[Any], list[Any]]] = {
 # the same, for names and pins that mean something else in one kind of object
 OWN: dict[tuple[str, str], tuple[list[Any], list[Any]]] = {
     ("unit", "name"): (["a.service", "b.socket", "var-x.mount", "x@.service", "a.timer"], ["bad", "a/b.service"]),
+    ("tree", "local"): (["tree"], ["one", "missing", "../up"]),
     ("dropin", "name"): (["10-a.conf", "b.conf"], ["c", "x/y.conf"]),
     ("quadlet", "name"): (["a.container", "b.volume", "c.network", "d.pod"], ["e.txt"]),
     ("update", "pin"): (["20261123.1"], ["x"]),
@@ -88,7 +90,8 @@ def _config(variant: Variant) -> st.SearchStrategy[str]:
     given = [f for f in variant.type.fields if f.name not in ("variant", "version", *variant.refused)]
     head = {"variant": variant.name, "version": variant.version}
     body = st.fixed_dictionaries({}, optional={f.name: _field(f, variant.type) for f in given})
-    return body.map(lambda found: json.dumps({**head, **found}, ensure_ascii=False))
+    body = body.map(lambda found: mending.config({**head, **found}))
+    return body.map(lambda found: json.dumps(found, ensure_ascii=False))
 
 
 def _object(kind: Type) -> st.SearchStrategy[dict[str, Any]]:
@@ -100,7 +103,12 @@ def _object(kind: Type) -> st.SearchStrategy[dict[str, Any]]:
     for names in ALTERNATIVES:
         if set(names) <= set(fields):
             made = st.builds(_only, made, st.just(names), st.sampled_from(names), *(fields[n] for n in names))
-    return made
+    mend = mending.BY_KIND.get(kind.name)
+    return made if mend is None else st.builds(_mostly_mended, st.just(mend), made, st.integers(0, RIGHT))
+
+
+def _mostly_mended(mend: Callable[[dict[str, Any]], dict[str, Any]], found: dict[str, Any], n: int) -> dict[str, Any]:
+    return mend(found) if n < RIGHT else found
 
 
 def _only(found: dict[str, Any], names: tuple[str, ...], chosen: str, *values: Any) -> dict[str, Any]:

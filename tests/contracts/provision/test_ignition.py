@@ -6,6 +6,7 @@ Several configs go into one process of the oracle, or starting it would be most 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,8 @@ from hypothesis import strategies as st
 from orlop.provision.filesdir import FilesDir
 from orlop.provision.rules.unitfile import parse
 from orlop.provision.rules.urls import source_problem
+from orlop.provision.schema import Type
+from orlop.provision.spec_variants import FCOS
 from orlop.provision.translate import translate
 from orlop.sdk.tree import ensure as ensure_sdk
 from orlop.steps import Steps
@@ -85,6 +88,33 @@ class TestAccepted:
         wrong = refused(ws, folder, [with_unit(text) for text in texts])
         for index, text in enumerate(texts):
             assert bool(parse(text).problem) == (index in wrong), (text, wrong.get(index))
+
+
+def _keys(kind: Type, above: str = "") -> Iterator[str]:
+    """Every key of Ignition's JSON below an object of this kind, as `storage.files.path`."""
+    for field in kind.fields:
+        if field.out is not None:
+            yield above + field.out
+            if isinstance(field.kind, Type):
+                yield from _keys(field.kind, f"{above}{field.out}.")
+
+
+def _used(value: object, above: str = "") -> Iterator[str]:
+    if isinstance(value, list):
+        for item in value:
+            yield from _used(item, above)
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield above + key
+            yield from _used(inner, f"{above}{key}.")
+
+
+def test_every_key(ws: Workspace, files: FilesDir, folder: Path) -> None:
+    """Chance reaches most keys; this config has all of them, and Ignition takes it."""
+    result = translate(Path(__file__).with_name("everything.bu").read_bytes(), files, strict=True)
+    assert result.ignition is not None, result.report.entries
+    assert set(_keys(FCOS)) - set(_used(json.loads(result.ignition))) == set()
+    assert refused(ws, folder, [result.ignition]) == {}
 
 
 @pytest.mark.parametrize("length", [2046, 2047, 2048, 2049, 5000])

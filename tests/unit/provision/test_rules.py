@@ -84,6 +84,8 @@ def test_modes(kind: str, mode: str, message: str | None) -> None:
         ("source: 'data:,%z'", "source: % is not followed by two hex digits"),
         ("source: 'http://a', compression: gzip", None),
         ("source: 'http://a', compression: xz", "unknown compression"),
+        ("source: 's3://a/b', compression: gzip", "Ignition does not unpack what it gets from S3"),
+        ("source: 's3://a/b', compression: ''", None),
         ("source: 'http://a', http_headers: [{name: A, value: b}]", None),
         ("source: 'http://a', http_headers: [{name: A, value: ''}]", "the value of a header cannot be empty"),
         ("source: 'http://a', http_headers: [{value: b}]", "name is missing"),

@@ -186,6 +186,14 @@ CLUSTER = "servers: [https://a], token: t, ca_hash: 'sha256:" + "0" * 64 + "'"
             "storage: {filesystems: [{device: /dev/vdb, path: /usr/x, format: ext4, with_mount_unit: true}]}",
             "nothing can be put at /usr/x: /usr is read-only and checked by dm-verity",
         ),
+        (
+            "storage: {filesystems: [{device: /dev/vdb, path: /var, format: ext4}]}",
+            "nothing can be mounted at /var: it is a file system of the system's own, made at the first boot",
+        ),
+        (
+            "storage: {filesystems: [{device: /dev/vdb, path: /, format: ext4, with_mount_unit: true}]}",
+            "nothing can be mounted at /: it is made anew at every boot",
+        ),
     ],
 )
 def test_refused(body: str, message: str) -> None:
