@@ -10,7 +10,6 @@ import hashlib
 import http.server
 import json
 import random
-import re
 import threading
 import time
 from collections.abc import Iterator
@@ -33,7 +32,6 @@ from orlop.steps import Steps
 from orlop.workspace import Workspace
 from tests.vm.machines import VERDICT_SECONDS
 
-GUIDE = Path(__file__).parents[2] / "docs/guide/config.md"
 NAME = "vmconfig"
 DATA_MIB = 256
 BOOTS = 20
@@ -398,16 +396,3 @@ def test_power_cuts_during_a_first_boot_are_survived(node: Node) -> None:
         boot(node, config)
         check_whole(node)
         assert node.sh("cat /var/app/seed /var/app/grown") == "at first\nonce\n"
-
-
-def test_the_machine_in_the_guide_is_what_it_says(node: Node) -> None:
-    text = re.search(r"^```yaml\n(.*?)^```$", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
-    assert text
-    result = translate(text[1].encode(), strict=True)
-    assert result.ignition
-    boot(node, result.ignition.encode(), fresh=True)
-    assert node.sh("cat /etc/hostname /etc/motd") == "node1\nWhat this machine is, node.bu says.\n"
-    assert "systemd-journal" in node.sh("id core")
-    assert node.sh("wc -l < /var/lib/boots/list; stat -c %U /var/lib/boots/list") == "1\ncore\n"
-    reboot(node, Steps(), timeout=VERDICT_SECONDS)
-    assert node.sh("wc -l < /var/lib/boots/list").strip() == "2"

@@ -56,6 +56,8 @@ def units(root: Path) -> list[str]:
     path = root / PRESET
     if not path.exists():
         return []
+    lines = path.read_text().splitlines()
+    path.write_text("".join(f"{line}\n" for line in sorted(lines)))  # Ignition's order is another at each run
     preset = parse_preset(path.read_text())
     there = [unit for unit in (*preset.enable, *preset.disable) if is_there(root, unit)]
     if there:
