@@ -21,6 +21,7 @@ def machine(state: Path = Path("/s"), *, accelerator: str = "tcg", private: bool
         accelerator=accelerator,
         paths=paths.node("n1"),
         ssh_port=22000,
+        root=Path("/r"),
         forwards=(Forward(8080, 80),),
         switch=paths.switch if private else None,
         media=paths.media if private else None,
