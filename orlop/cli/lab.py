@@ -24,7 +24,6 @@ from orlop.lab.machine import Node
 from orlop.lab.paths import DEFAULT_LAB
 from orlop.lab.report import LabReport, describe, lines
 from orlop.lab.source import Given, Source, Way
-from orlop.lab.wait import wait_verdict
 from orlop.workspace import Workspace
 
 app = typer.Typer(help="Whole machines on this computer.", no_args_is_help=True)
@@ -243,14 +242,14 @@ def start(ctx: typer.Context, node: NodeName, name: Name = None, timeout: Timeou
     machine: Node = open_lab(name).node(node)
     with steps(ctx).step(f"Starting {node}"):
         machine.start()
-        wait_verdict(machine, steps(ctx), timeout=timeout)
+        wait.wait_verdict(machine, steps(ctx), timeout=timeout)
 
 
 @app.command()
 def restart(ctx: typer.Context, node: NodeName, name: Name = None, timeout: Timeout = 600) -> None:
     """Shut a machine down, power it on again and wait for its verdict."""
     with steps(ctx).step(f"Restarting {node}"):
-        wait.restart(_lab(name).node(node), steps(ctx), timeout=timeout)
+        wait.restart(open_lab(name).node(node), steps(ctx), timeout=timeout)
 
 
 def _describe_all(ws: Workspace) -> list[LabReport]:
