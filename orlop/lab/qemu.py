@@ -14,7 +14,7 @@ from pathlib import Path
 from orlop.lab.nodeconfig import CREDENTIAL, PRIVATE_NETWORK
 from orlop.lab.paths import NodePaths
 from orlop.lab.ports import LOOPBACK, Forward
-from orlop.lab.source import METADATA_NIC, Source, arguments, credentials, metadata_net, outside, value
+from orlop.lab.source import METADATA_NET, METADATA_NIC, Source, arguments, credentials, metadata_net, outside, value
 
 PROGRAM = "qemu-system-x86_64"
 CPUS = 2
@@ -110,7 +110,7 @@ def _network(m: Machine) -> list[str]:
         args += ["-netdev", f"vde,id=net1,sock={value(m.switch)}", "-device", _nic(m, 1)]
     if m.source and m.source.has_service:
         args += ["-netdev", metadata_net(m.source, m.paths, m.name, m.root)]
-        args += ["-device", f"virtio-net-pci,id={METADATA_NIC},netdev={METADATA_NIC},{_card(m, 2)}"]
+        args += ["-device", f"virtio-net-pci,id={METADATA_NIC},netdev={METADATA_NET},{_card(m, 2)}"]
     return args
 
 

@@ -19,11 +19,11 @@ from orlop.lab.metadata import web
 from orlop.lab.paths import NodePaths
 
 FW_CFG = "opt/com.coreos/config"
-METADATA_NIC = "md"
+METADATA_NIC, METADATA_NET = "md", "mdnet"
 WEB_ADDRESS = "10.0.2.100"  # on the card that leads out
 WEB_URL = f"http://{WEB_ADDRESS}{web.PATH}"
 METADATA_ADDRESS = "169.254.169.254"
-_METADATA_NET = "net=169.254.169.0/24,host=169.254.169.1,dhcpstart=169.254.169.15,restrict=on,ipv6=off"
+_NET_OPTIONS = "net=169.254.169.0/24,host=169.254.169.1,dhcpstart=169.254.169.15,restrict=on,ipv6=off"
 _URL = re.compile(r"https?://[!-~]+")
 
 
@@ -175,7 +175,7 @@ def metadata_net(source: Source, at: NodePaths, node: str, root: Path) -> str:
     """The network where the metadata service is, and nothing else. `root`: the folder our package is in."""
     file = at.no_ignition if source.way is Way.AZURE_CDROM else at.ignition
     forward = _forward(METADATA_ADDRESS, source, source.cloud, file, node, root)
-    return f"user,id={METADATA_NIC},{_METADATA_NET}{forward}"
+    return f"user,id={METADATA_NET},{_NET_OPTIONS}{forward}"
 
 
 def _forward(address: str, source: Source, service: str, file: Path, node: str, root: Path) -> str:
