@@ -41,7 +41,7 @@ def build(
     files_dir: _FilesDir = None,
 ) -> None:
     """Translate a configuration to Ignition. Exit status 1 when it has errors."""
-    result = _translated(file, _files(files_dir), pretty=pretty, strict=strict)
+    result = _translated(file, local_files(files_dir), pretty=pretty, strict=strict)
     _show(result, file)
     if result.ignition is None:
         raise typer.Exit(1)
@@ -62,7 +62,7 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="Findings as JSON on standard output.")] = False,
 ) -> None:
     """Check configurations and write nothing. Exit status 1 when one of them has errors."""
-    local = _files(files_dir)
+    local = local_files(files_dir)
     documents = []
     good = True
     for name in files:
@@ -125,12 +125,7 @@ def _translated(name: str, files: LocalFiles | None, *, pretty: bool = False, st
     from orlop.provision.translate import translate
 
     gc.disable()  # nothing here is cyclic, and looking for cycles doubles the time of large files
-    return translate(_read(name), files, pretty=pretty, strict=strict)
-
-
-def translated(name: str, files_dir: Path | None) -> Result:
-    """Translate for another command. Raises as this one does when the file cannot be read."""
-    return _translated(name, _files(files_dir))
+    return translate(read_raw(name), files, pretty=pretty, strict=strict)
 
 
 def _verdict(result: Result, ok: bool) -> str:
@@ -153,7 +148,7 @@ def called(name: str) -> str:
     return "<stdin>" if name == "-" else name
 
 
-def _files(folder: Path | None) -> LocalFiles | None:
+def local_files(folder: Path | None) -> LocalFiles | None:
     if folder is None:
         return None
     from orlop.provision.filesdir import FilesDir
@@ -165,7 +160,7 @@ def _files(folder: Path | None) -> LocalFiles | None:
         raise BadInput(e.message, hint=e.hint) from None
 
 
-def _read(name: str) -> bytes:
+def read_raw(name: str) -> bytes:
     """A configuration's bytes, one more than the limit at most: the translator then says that it is too large."""
     from orlop.provision.yamltree import MAX_BYTES
 

@@ -18,13 +18,12 @@ import typer
 from orlop.cli import machineconfig
 from orlop.cli.session import steps, workspace
 from orlop.errors import OrlopError
-from orlop.lab import images, lab, ports, terminal
+from orlop.lab import images, lab, ports, terminal, wait
 from orlop.lab.lab import Lab, Plan
 from orlop.lab.machine import Node
 from orlop.lab.paths import DEFAULT_LAB
 from orlop.lab.report import LabReport, describe, lines
 from orlop.lab.source import Given, Source, Way
-from orlop.lab.wait import wait_verdict
 from orlop.workspace import Workspace
 
 app = typer.Typer(help="Whole machines on this computer.", no_args_is_help=True)
@@ -75,7 +74,12 @@ def up(  # noqa: PLR0913, PLR0917 — one parameter, one option
     ] = None,
     demo: Annotated[bool, typer.Option("--demo", help="Run the demo container on each machine.")] = False,
     config: Annotated[
-        str | None, typer.Option("--config", help="The machines' configuration, Butane or Ignition.", metavar="FILE")
+        str | None,
+        typer.Option(
+            "--config",
+            help="The machines' configuration, Butane or Ignition; or, with --config-source url, its address.",
+            metavar="FILE",
+        ),
     ] = None,
     config_source: ConfigSource = Way.FW_CFG,
     files_dir: FilesDir = None,
@@ -100,6 +104,8 @@ def up(  # noqa: PLR0913, PLR0917 — one parameter, one option
 
 
 def _given(ctx: typer.Context, file: str, way: Way, files_dir: Path | None) -> Given:
+    if way is Way.URL and file.startswith(("http://", "https://")):
+        return Given(Source(way, file), b"")
     return Given(Source(way), machineconfig.read(workspace(), steps(ctx), file, files_dir))
 
 
@@ -222,12 +228,12 @@ def reconfigure(
     files_dir: FilesDir = None,
     name: Name = None,
 ) -> None:
-    """Replace a machine's configuration; it counts from when the machine is next powered on."""
+    """Replace a machine's configuration; it counts from the machine's next boot, or when it is next powered on."""
     machine = open_lab(name).node(node)
     before = machine.state().source
     way = config_source or (before.way if before else Way.FW_CFG)
-    machine.reconfigure(_given(ctx, config, way, files_dir))
-    steps(ctx).note(f"{node} takes it when it is next powered on")
+    when = "boots again" if machine.reconfigure(_given(ctx, config, way, files_dir)) else "is powered on again"
+    steps(ctx).note(f"{node} takes it when it {when}: `orlop lab restart {node}`")
 
 
 @app.command()
@@ -236,7 +242,14 @@ def start(ctx: typer.Context, node: NodeName, name: Name = None, timeout: Timeou
     machine: Node = open_lab(name).node(node)
     with steps(ctx).step(f"Starting {node}"):
         machine.start()
-        wait_verdict(machine, steps(ctx), timeout=timeout)
+        wait.wait_verdict(machine, steps(ctx), timeout=timeout)
+
+
+@app.command()
+def restart(ctx: typer.Context, node: NodeName, name: Name = None, timeout: Timeout = 600) -> None:
+    """Shut a machine down, power it on again and wait for its verdict."""
+    with steps(ctx).step(f"Restarting {node}"):
+        wait.restart(open_lab(name).node(node), steps(ctx), timeout=timeout)
 
 
 def _describe_all(ws: Workspace) -> list[LabReport]:

@@ -10,9 +10,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from orlop.cli.config import translated
+from orlop.cli.config import local_files, read_raw
 from orlop.errors import BadInput, CommandFailed
 from orlop.provision.report import render
+from orlop.provision.translate import translate
 from orlop.sdk import tree
 from orlop.sdk.run import sdk_run
 from orlop.steps import Steps
@@ -21,9 +22,10 @@ from orlop.workspace import Workspace
 
 def read(ws: Workspace, log: Steps, file: str, files_dir: Path | None) -> bytes:
     """The Ignition configuration that `file` is or says. Raises BadInput, Missing; makes the SDK if it must."""
-    result = translated(file, files_dir)
-    if is_ignition(result.text):
-        return _validated(ws, log, file, result.text.encode())
+    raw = read_raw(file)
+    if is_ignition(raw):
+        return _validated(ws, log, file, raw)
+    result = translate(raw, local_files(files_dir))
     if result.report.entries:
         print(render(result.report, result.text, file), file=sys.stderr)
     if result.ignition is None:
@@ -31,7 +33,7 @@ def read(ws: Workspace, log: Steps, file: str, files_dir: Path | None) -> bytes:
     return result.ignition.encode()
 
 
-def is_ignition(text: str) -> bool:
+def is_ignition(text: bytes) -> bool:
     """Whether it is Ignition's JSON and not Butane, of which JSON is a way of writing."""
     try:
         top: object = json.loads(text)

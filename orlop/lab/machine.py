@@ -17,10 +17,11 @@ from orlop.errors import Busy, CommandFailed, Missing, OrlopError, TimedOut
 from orlop.files import write_atomic
 from orlop.lab import ports, qmp, ssh
 from orlop.lab import state as records
+from orlop.lab.medium import prepare
 from orlop.lab.paths import NodePaths, Paths
 from orlop.lab.pids import alive, from_file, kill
-from orlop.lab.qemu import NICS, Machine, command, private_ip
-from orlop.lab.source import Given
+from orlop.lab.qemu import Machine, command, nics, private_ip
+from orlop.lab.source import Given, Source
 from orlop.lab.state import LabState, NodeState
 from orlop.processes import end_group, run
 from orlop.sdk.run import in_sdk, sdk_run
@@ -102,18 +103,22 @@ class Node:
             lab = records.read(self.paths)
             node = lab.node(self.name)
             if alive(node.process):
-                set_links(self.at, up=up)
+                set_links(self.at, node.source, up=up)
             records.write(self.paths, lab.with_node(replace(node, cut=not up)))
 
     # configuration
 
-    def reconfigure(self, given: Given) -> None:
-        """Replace the user's configuration. QEMU reads it when it starts: it counts from the next power-on."""
+    def reconfigure(self, given: Given) -> bool:
+        """Replace the user's configuration, on or off. Returns whether a boot is enough for it to count; else it counts
+        from when the node is next powered on.
+        """
         with records.lock(self.paths.ws):
             lab = records.read(self.paths)
             node = lab.node(self.name)
+            is_enough = given.source == node.source and given.source.is_served
             write_atomic(self.at.ignition, given.config, mode=0o600)
             records.write(self.paths, lab.with_node(replace(node, source=given.source)))
+        return is_enough
 
     # commands
 
@@ -194,8 +199,8 @@ class Node:
         return f"its console is kept in {self.at.console_log}"
 
 
-def set_links(at: NodePaths, *, up: bool) -> None:
-    for nic in NICS:
+def set_links(at: NodePaths, source: Source | None, *, up: bool) -> None:
+    for nic in nics(source):
         qmp.ask(at.qmp, "set_link", {"name": nic, "up": up})
 
 
@@ -215,12 +220,14 @@ def launch(paths: Paths, lab: LabState, name: str) -> LabState:
         accelerator=lab.acceleration.name,
         paths=at,
         ssh_port=node.ssh_port,
+        root=paths.ws.root,
         forwards=node.forwards,
         switch=paths.switch,
         media=paths.media if node.media else None,
         source=node.source,
         data_disks=node.data_disks,
     )
+    prepare(paths, name, node.source, Path(lab.image))
     for old in (at.pid, at.qemu_log):
         old.unlink(missing_ok=True)
     start = at.console_log.stat().st_size if at.console_log.exists() else 0
@@ -237,7 +244,7 @@ def launch(paths: Paths, lab: LabState, name: str) -> LabState:
     lab = lab.with_node(replace(node, process=process, boots=(*node.boots, start)))
     records.write(paths, lab)
     if node.cut:
-        set_links(at, up=False)
+        set_links(at, node.source, up=False)
     return lab
 
 

@@ -113,6 +113,26 @@ class NodePaths:
         return self.folder / "config.ign"
 
     @property
+    def no_ignition(self) -> Path:
+        """Never there: what a metadata service reads that has no user data."""
+        return self.folder / "no-config.ign"
+
+    @property
+    def config_disk(self) -> Path:
+        """A disk that holds the user's configuration."""
+        return self.folder / "config.iso"
+
+    @property
+    def esp_mark(self) -> Path:
+        """There while the user's configuration is on the ESP of the node's disk."""
+        return self.folder / "on-esp"
+
+    @property
+    def firmware_text(self) -> Path:
+        """`config` as a string of the firmware's tables."""
+        return self.folder / "smbios.txt"
+
+    @property
     def console_log(self) -> Path:
         return self.folder / "console.log"
 

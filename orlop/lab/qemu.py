@@ -14,7 +14,7 @@ from pathlib import Path
 from orlop.lab.nodeconfig import CREDENTIAL, PRIVATE_NETWORK
 from orlop.lab.paths import NodePaths
 from orlop.lab.ports import LOOPBACK, Forward
-from orlop.lab.source import Source, arguments, value
+from orlop.lab.source import METADATA_NET, METADATA_NIC, Source, arguments, credentials, metadata_net, outside, value
 
 PROGRAM = "qemu-system-x86_64"
 CPUS = 2
@@ -36,8 +36,8 @@ ACCELERATORS = {
 
 @dataclass(frozen=True)
 class Machine:
-    """Everything QEMU is told. `switch`, `media` and `source` may be None: no private network, no second disk, no
-    configuration of the user's.
+    """Everything QEMU is told. `root`: the folder our package is in. `switch`, `media` and `source` may be None: no
+    private network, no second disk, no configuration of the user's.
     """
 
     lab: str
@@ -47,6 +47,7 @@ class Machine:
     accelerator: str
     paths: NodePaths
     ssh_port: int
+    root: Path
     forwards: tuple[Forward, ...] = ()
     switch: Path | None = None
     media: Path | None = None
@@ -88,7 +89,7 @@ def command(m: Machine) -> list[str]:
         *("-chardev", f"socket,id=con,path={value(p.console)},{LISTEN},logappend=on,logfile={value(p.console_log)}"),
         *("-serial", "chardev:con"),
         *("-chardev", f"socket,id=qmp,path={value(p.qmp)},{LISTEN}", "-mon", "chardev=qmp,mode=control"),
-        *("-fw_cfg", f"name=opt/io.systemd.credentials/{CREDENTIAL},file={value(p.config)}"),
+        *credentials(m.source, p, CREDENTIAL),
         *(arguments(m.source, p) if m.source else ()),
     ]
 
@@ -103,11 +104,24 @@ def _disk(name: str, file: Path, how: str, device: str) -> tuple[str, ...]:
 def _network(m: Machine) -> list[str]:
     forwards = (Forward(m.ssh_port, 22), *m.forwards)
     rules = "".join(f",hostfwd=tcp:{LOOPBACK}:{f.host}-:{f.guest}" for f in forwards)
+    rules += outside(m.source, m.paths, m.name, m.root)
     args = ["-netdev", f"user,id=net0,ipv6=off{rules}", "-device", _nic(m, 0)]
     if m.switch:
         args += ["-netdev", f"vde,id=net1,sock={value(m.switch)}", "-device", _nic(m, 1)]
+    if m.source and m.source.has_service:
+        args += ["-netdev", metadata_net(m.source, m.paths, m.name, m.root)]
+        args += ["-device", f"virtio-net-pci,id={METADATA_NIC},netdev={METADATA_NET},{_card(m, 2)}"]
     return args
 
 
+def nics(source: Source | None) -> tuple[str, ...]:
+    """The cards of a machine, by QEMU's name for them."""
+    return (*NICS, METADATA_NIC) if source and source.has_service else NICS
+
+
 def _nic(m: Machine, nic: int) -> str:
-    return f"virtio-net-pci,id={NICS[nic]},netdev=net{nic},mac={mac(m.lab, m.index, nic)},romfile="
+    return f"virtio-net-pci,id={NICS[nic]},netdev=net{nic},{_card(m, nic)}"
+
+
+def _card(m: Machine, nic: int) -> str:
+    return f"mac={mac(m.lab, m.index, nic)},romfile="

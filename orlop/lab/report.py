@@ -15,7 +15,9 @@ from orlop.lab.state import NodeState
 
 @dataclass(frozen=True)
 class NodeReport:
-    """`power`: on or off; `boot`: good, bad, or the stage it was last seen in; `ports`: by port of the node."""
+    """`power`: on or off; `boot`: good, bad, or the stage it was last seen in; `ports`: by port of the node.
+    `source`: by which way it is given the user's configuration, or "".
+    """
 
     name: str
     power: str
@@ -26,6 +28,7 @@ class NodeReport:
     ssh_port: int
     ports: dict[str, int]
     memory_mib: int
+    source: str
     pid: int | None
     console: str
 
@@ -76,6 +79,7 @@ def _node(paths: Paths, node: NodeState) -> NodeReport:
         ssh_port=node.ssh_port,
         ports={str(f.guest): f.host for f in node.forwards},
         memory_mib=node.memory_mib,
+        source=node.source.way.value if node.source else "",
         pid=node.process.pid if node.process and is_on else None,
         console=str(machine.at.console_log),
     )

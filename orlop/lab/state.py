@@ -175,7 +175,7 @@ def _source(raw: object) -> Source | None:
     if raw is None:
         return None
     table = _table(raw, "a source")
-    return Source(parse_way(_get(table, "way", str)))
+    return Source(parse_way(_get(table, "way", str)), _get(table, "url", str), _get(table, "port", int))
 
 
 def _process(raw: object) -> ProcessId | None:

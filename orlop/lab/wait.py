@@ -103,6 +103,25 @@ def reboot(node: Node, steps: Steps, *, timeout: float) -> Verdict:
     return wait_verdict(node, steps, timeout=timeout, start=start)
 
 
+def restart(node: Node, steps: Steps, *, timeout: float) -> Verdict:
+    """Shut a node down, unless it is off, power it on and wait for its verdict: what QEMU is told is told anew.
+
+    Raises TimedOut when it does not go off, and as `wait_verdict`.
+    """
+    if node.running:
+        node.run("systemctl", "poweroff")
+        until = time.monotonic() + timeout
+        while node.running:
+            if time.monotonic() > until:
+                raise TimedOut(
+                    f"{node.name} did not go off within {timeout:.0f} s",
+                    hint=f"`orlop lab power-cut {node.name}` takes its power",
+                )
+            time.sleep(_POLL)
+    node.start()
+    return wait_verdict(node, steps, timeout=timeout)
+
+
 def _late(watch: _Watch, timeout: float) -> TimedOut:
     return TimedOut(
         f"{watch.node.name} gave no verdict within {timeout:.0f} s; it came as far as: {watch.stage.name.lower()} "

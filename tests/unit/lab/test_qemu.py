@@ -8,10 +8,13 @@ from hypothesis import strategies as st
 from orlop.lab.paths import Paths
 from orlop.lab.ports import Forward
 from orlop.lab.qemu import Machine, command, mac, private_ip
+from orlop.lab.source import Source
 from orlop.workspace import Workspace
 
 
-def machine(state: Path = Path("/s"), *, accelerator: str = "tcg", private: bool = True) -> Machine:
+def machine(
+    state: Path = Path("/s"), *, accelerator: str = "tcg", private: bool = True, source: Source | None = None
+) -> Machine:
     paths = Paths(Workspace(Path("/r"), state), "a")
     return Machine(
         lab="a",
@@ -21,9 +24,11 @@ def machine(state: Path = Path("/s"), *, accelerator: str = "tcg", private: bool
         accelerator=accelerator,
         paths=paths.node("n1"),
         ssh_port=22000,
+        root=Path("/r"),
         forwards=(Forward(8080, 80),),
         switch=paths.switch if private else None,
         media=paths.media if private else None,
+        source=source,
     )
 
 

@@ -34,7 +34,7 @@ nodes = st.builds(
     cut=st.booleans(),
     process=processes,
     boots=st.lists(numbers, max_size=3).map(tuple),
-    source=st.none() | st.builds(Source, st.sampled_from(Way)),
+    source=st.none() | st.builds(Source, st.sampled_from(Way), port=numbers) | st.just(Source(Way.URL, "http://a/")),
 )
 labs = st.builds(
     LabState,
