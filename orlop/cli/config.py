@@ -103,10 +103,10 @@ def simulate(
 
     if file == against == "-":
         raise typer.BadParameter("standard input can be read once", param_hint="--against")
-    local = _files(files_dir)
+    local = local_files(files_dir)
     names = [file] if against is None else [file, against]
     results = [(name, None if name.endswith(".ign") else _translated(name, local, strict=strict)) for name in names]
-    configs = [(name, result, _read(name) if result is None else b"") for name, result in results]
+    configs = [(name, result, read_raw(name) if result is None else b"") for name, result in results]
     if not simulated(ctx, configs, image=image, fetch=fetch, as_json=as_json, log=log, strict=strict):
         raise typer.Exit(1)
 

@@ -20,7 +20,7 @@ HOME = Path("/usr/lib/orlop/ignition")
 _LOGGED = re.compile(r"^(DEBUG|INFO|NOTICE|WARNING|ERROR|CRITICAL) *: (.*)")
 _LEVELS = {"DEBUG": 7, "INFO": 6, "NOTICE": 5, "WARNING": 4, "ERROR": 3, "CRITICAL": 2}  # sd-daemon(3)
 _QUIET = re.compile(r"failed to log systemd journal entry|Full config:")
-_GRACE_SECONDS = 60
+_GRACE_SECONDS = 10  # Ignition does not keep to its --fetch-timeout while it waits for a token or a drive
 
 
 @dataclass(frozen=True)

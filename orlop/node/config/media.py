@@ -1,8 +1,8 @@
 """A configuration that lies on a disk of the machine: on the ESP, or on a disk that was attached to bring it.
 
 For machines without a metadata service. `orlop/config.ign` on the ESP comes first, then `config.ign` on a file system
-labelled `orlop-config` (vfat, ISO 9660 or ext4). The disk is mounted read-only, in this process's own mount namespace,
-for as long as it takes to copy the file.
+labelled `orlop-config` (ISO 9660 or ext4) or `ORLOP-CONF` (FAT, whose labels are shorter). The disk is mounted
+read-only, in this process's own mount namespace, for as long as it takes to copy the file.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from orlop.node.config import facts
 from orlop.node.config.failure import Failure, StageFailed
 
 MAX_BYTES = 64_000_000
@@ -28,10 +29,11 @@ PLACES = (
     Place("/dev/disk/by-partlabel/esp", ("vfat",), "orlop/config.ign", "the file orlop/config.ign on the ESP"),
     Place(
         "/dev/disk/by-label/orlop-config",
-        ("vfat", "iso9660", "ext4"),
+        ("iso9660", "ext4"),
         "config.ign",
         "the file config.ign on the disk orlop-config",
     ),
+    Place("/dev/disk/by-label/ORLOP-CONF", ("vfat",), "config.ign", "the file config.ign on the disk ORLOP-CONF"),
 )
 
 
@@ -48,9 +50,12 @@ def find_config(into: Path, mount_point: Path) -> str:
 
 
 def _copy(place: Place, into: Path, mount_point: Path) -> bool:
+    found = facts.filesystem(place.device)
+    if found is None or found.format not in place.formats:
+        what, wanted = found.format if found else "nothing", " or ".join(place.formats)
+        raise StageFailed(Failure("fetch", f"{place.device} holds {what}, not {wanted}"))
     mount_point.mkdir(exist_ok=True)
-    options = "ro,nosuid,nodev,noexec"
-    argv = ["mount", "-t", ",".join(place.formats), "-o", options, place.device, str(mount_point)]
+    argv = ["mount", "-t", found.format, "-o", "ro,nosuid,nodev,noexec", place.device, str(mount_point)]
     done = subprocess.run(argv, capture_output=True, text=True, errors="replace", timeout=60, check=False)
     if done.returncode != 0:
         raise StageFailed(Failure("fetch", f"{place.device} cannot be mounted: {' '.join(done.stderr.split())}"))
