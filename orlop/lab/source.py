@@ -63,8 +63,10 @@ CLOUDS = {
     Way.OPENSTACK: "openstack",
     Way.CONFIG_DRIVE: "openstack",
 }
-# The most that each takes, in bytes; clouds refuse more when a machine is made.
+# The most that each takes, in bytes; clouds refuse more when a machine is made. QEMU would take more, but a machine reads
+# fw_cfg in a time that grows with the square of the size: 10 MB took minutes.
 LIMITS = {
+    Way.FW_CFG: 1_000_000,
     Way.AWS: 16_384,
     Way.AZURE: 65_535,
     Way.AZURE_CDROM: 65_535,
