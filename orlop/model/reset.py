@@ -87,6 +87,7 @@ class Outcome(StrEnum):
     DONE = "done"
     INCOMPLETE = "incomplete"  # something could not be removed
     REFUSED = "refused"  # nothing was changed
+    FAILED = "failed"  # it could not go on; the next boot begins again
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,8 @@ class Result:
         """For the console and the journal."""
         if self.outcome is Outcome.REFUSED:
             return f"factory reset refused, nothing was changed: {self.reason}"
+        if self.outcome is Outcome.FAILED:
+            return f"factory reset failed, the next boot begins again: {self.reason}"
         kept = ", ".join(self.kept) or "nothing"
         gone = f"; not there to keep: {', '.join(self.missing)}" if self.missing else ""
         left = (

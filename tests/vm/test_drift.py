@@ -60,13 +60,13 @@ def test_workloads_are_no_drift(node: Node) -> None:
 
 def test_what_is_done_by_hand_is_found_and_a_reboot_takes_it_back(node: Node) -> None:
     deeds = [
+        "useradd -U -u 4242 mallory",
         "echo more >> /etc/orlop-test.conf",
         "rm /etc/login.defs",
         "chmod 600 /etc/nsswitch.conf",
         "chown 1:1 /etc/gai.conf",
         "ln -sfn /nowhere /etc/resolv.conf",
         "touch /etc/new",
-        "useradd -u 4242 mallory",
         "usermod -p '$6$salt$hash' root",
         "systemctl -q enable podman.socket",
         "systemctl -q mask systemd-timesyncd.service",

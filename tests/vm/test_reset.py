@@ -27,7 +27,8 @@ KEEP = "/var/lib/app/data"
 # something of each kind to keep, and some hundred folders of which none may stay
 FILL = f"""set -e
 mkdir -p {KEEP}/sub /var/lib/app/rest /var/tree
-echo kept > {KEEP}/f; ln -f {KEEP}/f {KEEP}/sub/g; ln -sfn ../rest {KEEP}/link; chown 4242:4242 {KEEP}/f; chmod 640 {KEEP}/f
+echo kept > {KEEP}/f; ln -f {KEEP}/f {KEEP}/sub/g; ln -sfn ../rest {KEEP}/link
+chown 4242:4242 {KEEP}/f; chmod 640 {KEEP}/f
 mkfifo -m 600 {KEEP}/fifo 2>/dev/null || true
 for i in $(seq 60); do mkdir -p /var/tree/$i/a/b/c; echo $i > /var/tree/$i/a/f; done
 echo x > /var/lib/app/rest/held; chattr +i /var/lib/app/rest/held /var/lib/app/rest

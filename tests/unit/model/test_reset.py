@@ -91,6 +91,7 @@ def test_a_result_reads_as_a_sentence_and_as_itself() -> None:
     )
     assert Result.parse(result.text()) == result
     assert "nothing was changed: why" in Result(Outcome.REFUSED, reason="why").line()
+    assert "the next boot begins again: why" in Result(Outcome.FAILED, reason="why").line()
     for text in ("", "{}", '{"schema": 9}', "[]"):
         with pytest.raises(BadInput):
             Result.parse(text)
