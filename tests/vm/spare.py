@@ -10,35 +10,29 @@ from orlop.errors import Missing
 from orlop.lab import images, lab
 from orlop.lab.lab import Plan
 from orlop.lab.machine import Node
-from orlop.lab.nodeconfig import NodeConfig
+from orlop.lab.source import Given, Source, Way
+from orlop.provision.translate import translate
 from orlop.steps import Steps
 from orlop.workspace import Workspace
 from tests.vm.machines import VERDICT_SECONDS
 
-# Records what is expected where the configuration stage has not done so.
-RECORD = """[Unit]
-ConditionPathExists=!/run/orlop/expected.json
-DefaultDependencies=no
-After=sysinit.target
-Before=basic.target
-
-[Service]
-Type=oneshot
-RemainAfterExit=yes
-ExecStart=/usr/lib/orlop/runtime/usr/bin/python3.13 -I -S -B -c \
-"from pathlib import Path; from orlop.node import drift; from orlop.model.drift import Origin, Owner; \
-drift.record(Path('/'), {'/etc/orlop-test.conf': Owner(Origin.CONFIGURATION, 'storage.files.0'), \
-'/var/lib/orlop-test.conf': Owner(Origin.CONFIGURATION, 'storage.files.1')}, sealed=False)"
+CONFIG = b"""variant: orlop
+version: 1.0.0
+storage:
+  files:
+    - {path: /etc/orlop-test.conf, mode: 0644, contents: {inline: "etc\\n"}}
+    - {path: /var/lib/orlop-test.conf, mode: 0644, overwrite: true, contents: {inline: "var\\n"}}
 """
 
 
 @contextmanager
 def spare(ws: Workspace, image: Path, name: str) -> Iterator[Node]:
-    """A booted machine in a lab called `name`, with a file of its configuration in /etc and one in /var."""
-    config = NodeConfig().unit("test-record.service", RECORD, wanted_by="sysinit.target")
-    config = config.file("/etc/orlop-test.conf", "etc\n").file("/var/lib/orlop-test.conf", "var\n")
+    """A booted machine in a lab called `name`, whose configuration has a file in /etc and one in /var."""
+    ignition = translate(CONFIG).ignition
+    assert ignition is not None
     with suppress(Missing):
         lab.down(ws, name)
-    plan = Plan(images.resolve(ws, str(image)), name=name, config=config)
+    given = Given(Source(Way.FW_CFG), ignition.encode())
+    plan = Plan(images.resolve(ws, str(image)), name=name, memory_mib=1024, given=(given,))
     with lab.running(ws, Steps(), plan, timeout=VERDICT_SECONDS) as there:
         yield there.node("n1")

@@ -80,6 +80,14 @@ def test_a_record_is_for_root_alone_and_whole(recorded: Path) -> None:
     assert snapshot.kernel_arguments == ("quiet", "ro")
 
 
+def test_arguments_that_the_configuration_wants_are_expected_once(root: Path) -> None:
+    drift.record(
+        root, {}, root / "expected.json", sealed=False, arguments=("mitigations=off", "quiet"), run=root / "run"
+    )
+    (root / "proc/cmdline").write_text("quiet ro usrhash=1 mitigations=off\n")
+    assert differ(root) == []
+
+
 def test_nothing_done_nothing_found(recorded: Path) -> None:
     (recorded / "var/lib/a/data").write_text("workload")
     assert differ(recorded) == []
