@@ -59,7 +59,7 @@ def var_partition(node: Node) -> str:
 
 def boots(node: Node) -> str:
     """What the boot loader has: the slots and their counters."""
-    return node.sh("ls /boot/EFI/Linux; lsblk -n -o PARTLABEL,PARTUUID | grep -v '^var '")
+    return node.sh("ls /boot/EFI/Linux; lsblk -n -o PARTLABEL,PARTUUID | grep -E '^(esp|orlop|_empty)'")
 
 
 def must_be_empty(node: Node) -> None:
