@@ -14,7 +14,7 @@ from orlop.lab.machine import Node
 from orlop.lab.wait import reboot
 from orlop.model.drift import Difference
 from orlop.model.drifttext import differences_text, lines, parse_differences
-from orlop.model.reset import RESULT, Request
+from orlop.model.reset import RESULT, Request, Result
 
 app = typer.Typer(help="One machine: what it has beyond its configuration; starting over.", no_args_is_help=True)
 
@@ -70,7 +70,7 @@ def reset(
         reboot(machine, steps(ctx), timeout=timeout)
         ssh.forget(machine.paths, node)  # it may have a new host key
         if not erase:
-            steps(ctx).note(machine.sh(f"cat {RESULT}").strip())
+            steps(ctx).note(Result.parse(machine.sh(f"cat {RESULT}")).line())
 
 
 def _ask(machine: Node, *words: str, good: tuple[int, ...]) -> str:

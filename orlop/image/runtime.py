@@ -48,7 +48,11 @@ ABSENT = (
 )
 # packages that node programs may import beside the standard library and ours
 THIRD_PARTY: frozenset[str] = frozenset()
-EMPTY_DIRS = ("dev", "etc", "home", "proc", "root", "run", "sys", "tmp", "var")
+# where systemd mounts what a system container sees; the root itself is read-only, so they must be there
+EMPTY_DIRS = (
+    *("dev", "etc", "home", "proc", "root", "run", "sys", "tmp"),
+    *("var/cache", "var/lib", "var/log", "var/tmp"),
+)
 LINKS = {"bin": "usr/bin", "sbin": "usr/bin", "lib": "usr/lib", "lib64": "usr/lib64"}
 
 
@@ -173,7 +177,7 @@ def link_libraries(tree: Path) -> None:
             os.link(tree / path, own)
     (place / LIBRARY / "lib-dynload").mkdir(exist_ok=True)  # how the interpreter knows its library, empty or not
     for name in EMPTY_DIRS:
-        (place / name).mkdir()
+        (place / name).mkdir(parents=True)
     for name, target in LINKS.items():
         (place / name).symlink_to(target)
 

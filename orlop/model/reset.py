@@ -87,6 +87,7 @@ class Outcome(StrEnum):
     DONE = "done"
     INCOMPLETE = "incomplete"  # something could not be removed
     REFUSED = "refused"  # nothing was changed
+    FAILED = "failed"  # it could not go on; the next boot begins again
 
 
 @dataclass(frozen=True)
@@ -103,10 +104,32 @@ class Result:
     def text(self) -> str:
         return json.dumps({"schema": SCHEMA, **asdict(self)}, indent=1) + "\n"
 
+    @classmethod
+    def parse(cls, text: str | bytes) -> Result:
+        """The inverse of `text`. Raises BadInput."""
+        try:
+            about = json.loads(text)
+            if about.pop("schema") != SCHEMA:
+                raise ValueError("another schema")
+            return cls(
+                Outcome(about["outcome"]),
+                tuple(map(str, about["kept"])),
+                tuple(map(str, about["missing"])),
+                int(about["removed"]),
+                {str(path): str(why) for path, why in about["left"].items()},
+                str(about["reason"]),
+            )
+        except (ValueError, KeyError, TypeError, AttributeError) as e:
+            raise BadInput(
+                f"{RESULT} cannot be read: {e}", hint="journalctl -b -u orlop-reset says what was done"
+            ) from None
+
     def line(self) -> str:
         """For the console and the journal."""
         if self.outcome is Outcome.REFUSED:
             return f"factory reset refused, nothing was changed: {self.reason}"
+        if self.outcome is Outcome.FAILED:
+            return f"factory reset failed, the next boot begins again: {self.reason}"
         kept = ", ".join(self.kept) or "nothing"
         gone = f"; not there to keep: {', '.join(self.missing)}" if self.missing else ""
         left = (

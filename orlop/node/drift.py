@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from orlop.errors import BadInput, Missing
@@ -27,20 +27,28 @@ MACHINE = ("/etc/machine-id",)
 
 
 def record(
-    root: Path, owned: Mapping[str, Owner], to: Path = EXPECTED, *, sealed: bool, run: Path = Path("/run")
+    root: Path,
+    owned: Mapping[str, Owner],
+    to: Path = EXPECTED,
+    *,
+    sealed: bool,
+    arguments: Sequence[str] = (),
+    run: Path = Path("/run"),
 ) -> None:
     """Write what the machine under `root` is expected to be.
 
     `owned`: whose each path is that is not the factory's, paths as the running machine has them; those outside /etc are
-    watched too. `sealed`: whether /etc will be a read-only mount. `run`: what will be the machine's /run.
+    watched too. `sealed`: whether /etc will be a read-only mount. `arguments`: kernel arguments that the configuration
+    wants, beside the image's own. `run`: what will be the machine's /run.
     """
     entries = dict(walk(root, run, owned))
+    own = _words(root / OWN_CMDLINE)
     users, groups = accounts(root)
     snapshot = Snapshot(
         entries=entries,
         users=users,
         groups=groups,
-        kernel_arguments=_words(root / OWN_CMDLINE),
+        kernel_arguments=(*own, *(argument for argument in arguments if argument not in own)),
         sealed=sealed,
         owners={path: owned.get(path) or Owner(_origin(root, path)) for path in entries},
     )

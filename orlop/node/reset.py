@@ -83,6 +83,6 @@ def ask_firmware(efivars: Path) -> None:
         if variable.exists():
             release(variable)
         with variable.open("wb", buffering=0) as f:
-            f.write(_ATTRIBUTES + "yes\0".encode("utf-16-le"))  # in one write: a variable is set as a whole
+            f.write(_ATTRIBUTES + b"y\0e\0s\0\0\0")  # UTF-16; in one write, because a variable is set as a whole
     except OSError as e:
         raise OrlopError(f"the firmware did not take the request: {e.strerror}", hint=hint) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import shutil
 import subprocess
@@ -135,5 +136,21 @@ def test_libraries_are_the_hosts_own_files_under_a_second_name(tmp_path: Path) -
     assert (own / "libc.so.6").readlink() == Path("libc.so.6.1")
     assert (place / "lib64").readlink() == Path("usr/lib64")
     assert (place / "usr/lib64/ld-linux-x86-64.so.2").exists()
-    assert all((place / name).is_dir() for name in ("proc", "sys", "dev", "run", "tmp", "etc", "var"))
+    assert all((place / name).is_dir() for name in ("proc", "sys", "dev", "run", "tmp", "etc", "var/tmp"))
     assert (place / runtime.LIBRARY / "lib-dynload").is_dir(), "how the interpreter knows its library"
+
+
+def test_the_nodes_programs_name_no_encoding_that_is_not_in_the_image() -> None:
+    """A codec is imported by its name, when it is first used: no import statement leads to it."""
+    named = {
+        argument.value
+        for path in runtime.ours().ours.values()
+        for call in ast.walk(ast.parse(path.read_text()))
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Attribute)
+        and call.func.attr in ("encode", "decode")
+        for argument in call.args[:1]
+        if isinstance(argument, ast.Constant)
+    }
+    there = {name.removeprefix("encodings.") for name in runtime.LATE}
+    assert {str(name).replace("-", "_").lower() for name in named} <= there

@@ -1,0 +1,224 @@
+"""Starting a machine over: what stays, what goes, and power that goes in the middle of it."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from orlop.lab import console, ssh
+from orlop.lab.console import Stage
+from orlop.lab.machine import Node
+from orlop.lab.wait import wait_verdict
+from orlop.model.reset import REQUEST, RESULT, Outcome, Result
+from orlop.steps import Steps
+from orlop.workspace import Workspace
+from tests.vm.machines import VERDICT_SECONDS
+from tests.vm.spare import spare
+
+LAB = "vmreset"
+KEEP = "/var/lib/app/data"
+# something of each kind to keep, and some hundred folders of which none may stay
+FILL = f"""set -e
+mkdir -p {KEEP}/sub /var/lib/app/rest /var/tree
+echo kept > {KEEP}/f; ln -f {KEEP}/f {KEEP}/sub/g; ln -sfn ../rest {KEEP}/link
+chown 4242:4242 {KEEP}/f; chmod 640 {KEEP}/f
+mkfifo -m 600 {KEEP}/fifo 2>/dev/null || true
+for i in $(seq 60); do mkdir -p /var/tree/$i/a/b/c; echo $i > /var/tree/$i/a/f; done
+echo x > /var/lib/app/rest/held; chattr +i /var/lib/app/rest/held /var/lib/app/rest
+echo x > /var/log/held; chattr +a /var/log/held
+sync
+"""
+LOOK = f"cd {KEEP} && find . -printf '%p %M %U:%G %n %l\\n' | sort && cat f"
+
+
+@pytest.fixture(scope="module")
+def node(ws: Workspace, image: Path) -> Iterator[Node]:
+    with spare(ws, image, LAB) as there:
+        yield there
+
+
+def reset(*words: str) -> subprocess.CompletedProcess[str]:
+    argv = [sys.executable, "-m", "orlop", "node", "reset", "n1", "--name", LAB, *words]
+    return subprocess.run(argv, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, timeout=900)
+
+
+def identity(node: Node) -> list[str]:
+    return node.sh("cat /etc/machine-id /var/lib/orlop/ssh/*.pub").splitlines()
+
+
+def var_partition(node: Node) -> str:
+    return node.sh("lsblk -n -o PARTUUID /dev/disk/by-partlabel/var").strip()
+
+
+def boots(node: Node) -> str:
+    """What the boot loader has: the slots and their counters."""
+    return node.sh("ls /boot/EFI/Linux; lsblk -n -o PARTLABEL,PARTUUID | grep -E '^(esp|orlop|_empty)'")
+
+
+def must_be_empty(node: Node) -> None:
+    gone = "/var/tree /var/lib/app/rest /var/log/held /var/.orlop-reset " + REQUEST
+    assert node.sh(f"for p in {gone}; do [ -e $p ] && echo $p; done; true") == ""
+    assert node.sh("cat /var/lib/orlop-test.conf") == "var\n", "the configuration was applied again"
+    assert node.sh("orlop diff") == "no difference: this machine is its image and its configuration\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--keep", "/etc/ssh"], "'/etc/ssh' cannot be kept"),
+        (["--keep", "/var/../etc"], "not plain and absolute"),
+        (["--keep", "/var/nothing/there"], "there is no /var/nothing/there to keep"),
+        (["--keep", "/var/run/orlop"], "/var/run is a link"),
+        (["--erase", "--keep", "/var/lib"], "with --erase nothing can be kept"),
+    ],
+)
+def test_a_wrong_wish_changes_nothing(node: Node, words: list[str], said: str) -> None:
+    done = reset(*words, "--yes")
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert "hint: " in done.stderr
+    assert node.run("test", "-e", REQUEST).code == 1
+
+
+def test_nobody_who_agrees_changes_nothing(node: Node) -> None:
+    assert reset().returncode == 1
+    assert node.run("orlop", "reset").code == 2
+    assert node.run("test", "-e", REQUEST).code == 1
+
+
+def test_everything_goes_but_what_is_kept(node: Node) -> None:
+    node.sh(FILL)
+    before, who, disk, slots = node.sh(LOOK), identity(node), var_partition(node), boots(node)
+    done = reset("--keep", KEEP, "--yes")
+    assert done.returncode == 0, done.stderr
+    assert "factory reset done" in done.stderr
+    must_be_empty(node)
+    assert node.sh(LOOK) == before
+    assert not set(identity(node)) & set(who), "it is another machine now"
+    assert (var_partition(node), boots(node)) == (disk, slots)
+    result = Result.parse(node.sh(f"cat {RESULT}"))
+    assert (result.outcome, result.kept, result.left) == (Outcome.DONE, (KEEP,), {})
+    assert "factory reset done" in node.sh("journalctl -b -u orlop-reset.service -o cat")
+
+
+def test_identity_can_be_kept(node: Node) -> None:
+    who = identity(node)
+    done = reset("--keep", "/var/lib/orlop", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert identity(node) == who
+    assert node.run("test", "-e", REQUEST).code == 1
+
+
+def boot_and_cut(node: Node, seconds: float) -> None:
+    """Let it reboot, and take its power `seconds` after its initrd began."""
+    start = node.console_size()
+    node.run("systemctl", "reboot")
+    until = time.monotonic() + 300
+    while console.stage(console.last_boot(node.console_text(start))) < Stage.INITRD:
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    time.sleep(seconds)
+    node.power_cut()
+
+
+def start(node: Node) -> None:
+    node.start()
+    assert wait_verdict(node, Steps(), timeout=VERDICT_SECONDS).good
+    ssh.forget(node.paths, node.name)
+
+
+@pytest.mark.parametrize("seconds", [1.5, 3.0, 4.5])
+def test_power_may_go_during_a_reset(node: Node, seconds: float) -> None:
+    node.sh(FILL)
+    before, slots = node.sh(LOOK), boots(node)
+    node.sh(f"orlop reset --keep {KEEP} --yes --no-reboot")
+    boot_and_cut(node, seconds)
+    start(node)
+    must_be_empty(node)
+    assert node.sh(LOOK) == before
+    assert boots(node) == slots
+
+
+@pytest.mark.parametrize("seconds", [1.0, 2.0, 3.0])
+def test_power_may_go_while_the_partition_is_made_anew(node: Node, seconds: float) -> None:
+    node.sh(FILL)
+    disk, slots = var_partition(node), boots(node)
+    node.sh("orlop reset --erase --yes --no-reboot")
+    boot_and_cut(node, seconds)
+    start(node)
+    assert var_partition(node) != disk
+    assert boots(node) == slots
+    must_be_empty(node)
+    assert node.run("test", "-e", KEEP).code == 1
+
+
+def test_erase_helps_a_machine_whose_var_is_damaged(node: Node) -> None:
+    """Reset through the firmware is asked for, then the file system is destroyed: the machine comes back."""
+    node.sh("orlop reset --erase --yes --no-reboot")
+    node.sh("dd if=/dev/urandom of=/dev/disk/by-partlabel/var bs=1M count=32 conv=fsync status=none; sync")
+    node.power_cut()
+    start(node)
+    must_be_empty(node)
+
+
+DOWN, ENTER, SPACE = b"\x1b[B", b"\r", b" "
+
+
+def choose(node: Node, keys: bytes) -> None:
+    """At the serial console: hold the space bar until the boot menu is there, then press `keys`.
+
+    The loader looks for a key for a tenth of a second, so it is pressed more often than that.
+    """
+    seen = b""
+    with socket.socket(socket.AF_UNIX) as line:
+        line.connect(str(node.at.console))
+        line.setblocking(False)
+        until = time.monotonic() + 120
+        while b"(factory reset)" not in seen:
+            assert time.monotonic() < until, seen
+            seen += press(line, SPACE)
+        for key in (*([b""] * 30), keys):  # what was pressed too often is let go first
+            press(line, key)
+
+
+def press(line: socket.socket, key: bytes) -> bytes:
+    """Press a key, if the machine takes one; returns what it has written meanwhile."""
+    with suppress(BlockingIOError):
+        line.send(key)
+    time.sleep(0.03)
+    with suppress(BlockingIOError):
+        return line.recv(65536)
+    return b""
+
+
+def test_the_boot_menu_offers_it_and_does_not_choose_it(node: Node) -> None:
+    node.sh(FILL)
+    entries = json.loads(node.sh("bootctl list --json=short"))
+    default = next(e for e in entries if e.get("isDefault"))
+    assert "factory_reset" not in default["options"]
+    assert any(e["title"].endswith("(factory reset)") for e in entries)
+    assert "factory_reset" not in node.sh("cat /proc/cmdline")
+    disk, slots = var_partition(node), boots(node)
+    node.sh("sync")
+    node.power_cut()
+    node.start()
+    choose(node, DOWN + ENTER)
+    assert wait_verdict(node, Steps(), timeout=VERDICT_SECONDS).good
+    ssh.forget(node.paths, node.name)
+    assert node.sh("cat /proc/cmdline").split()[-1] == "systemd.factory_reset=1"
+    assert var_partition(node) != disk
+    must_be_empty(node)
+    after = var_partition(node)
+    node.power_cut()
+    start(node)
+    assert "factory_reset" not in node.sh("cat /proc/cmdline")
+    assert var_partition(node) == after, "only that boot did it"
+    assert boots(node) == slots
