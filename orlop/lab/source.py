@@ -63,8 +63,8 @@ CLOUDS = {
     Way.OPENSTACK: "openstack",
     Way.CONFIG_DRIVE: "openstack",
 }
-# The most that each takes, in bytes; clouds refuse more when a machine is made. QEMU would take more, but a machine reads
-# fw_cfg in a time that grows with the square of the size: 10 MB took minutes.
+# The most that each takes, in bytes; clouds refuse more when a machine is made. QEMU would take more, but the time a
+# machine reads fw_cfg grows with the square of the size: 10 MB took minutes.
 LIMITS = {
     Way.FW_CFG: 1_000_000,
     Way.AWS: 16_384,

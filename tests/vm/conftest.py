@@ -33,7 +33,7 @@ from orlop.steps import Steps
 from orlop.workspace import Workspace
 from tests.vm.machines import LAB, VERDICT_SECONDS, Machines, Registry
 
-SESSION_SECONDS = float(os.environ.get("ORLOP_VM_SECONDS", "1800"))
+SESSION_SECONDS = float(os.environ.get("ORLOP_VM_SECONDS", "3600"))
 _HERE = Path(__file__).parent
 _BEGUN = time.monotonic()
 

@@ -9,7 +9,8 @@ import re
 from dataclasses import dataclass
 
 _LINE = re.compile(r"^(CRITICAL|ERROR|WARNING) *: (.*)$", re.MULTILINE)
-_NOISE = re.compile(r"^(Full config:|Ignition failed: |failed to fetch config: )")
+_FOUND = re.compile(r"error at ")  # $.path, line and column
+_GAVE_UP = "Ignition failed: "
 _CUT = re.compile(r"unexpected end of JSON input|invalid character")
 _WRONG = re.compile(r"config is not valid|unsupported config version|incompatible config")
 
@@ -46,10 +47,11 @@ class StageFailed(Exception):
 
 
 def read(stage: str, log: str) -> Failure:
-    """What Ignition's log of a failed stage says."""
-    said = [text.strip() for _, text in _LINE.findall(log)]
-    telling = list(dict.fromkeys(_NOISE.sub("", text) for text in said if text))
-    telling = [t for t in telling if not any(t != other and t in other for other in telling)][-3:]
-    reason = "; ".join(telling) or (log.strip().splitlines() or ["it said nothing"])[-1].strip()
+    """What Ignition's log of a failed stage says: what it found wrong in the configuration, else why it gave up."""
+    said = [text.strip() for _, text in _LINE.findall(log) if text.strip()]
+    found = [text for text in said if _FOUND.match(text)]
+    gave_up = [text.removeprefix(_GAVE_UP) for text in said if text.startswith(_GAVE_UP)] or said[-1:]
+    reason = "; ".join(dict.fromkeys(found[:3] or gave_up))
+    reason = reason or (log.strip().splitlines() or ["it said nothing"])[-1].strip()
     whole = bool(_WRONG.search(log)) and not _CUT.search(log)
     return Failure(stage, reason[:2000], reachable=whole)

@@ -60,3 +60,10 @@ def inlined(config: Config, contents: Sequence[bytes]) -> Config:
         resource.clear()
         resource["source"] = "data:;base64," + base64.b64encode(data).decode()
     return result
+
+
+def named(reason: str, folder: str, wanted: Sequence[Resource]) -> str:
+    """A reason that speaks of the files in `folder` by the addresses they were to come from."""
+    for number, resource in reversed(list(enumerate(wanted))):
+        reason = reason.replace(f"{folder}/{number}", resource["source"])
+    return reason

@@ -15,7 +15,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from orlop.errors import BadInput
@@ -114,7 +114,8 @@ class Boot:
         finish.users_and_files(self.root)
         finish.clean(self.root, self.run)
         owned = {path: Owner(Origin.CONFIGURATION, at) for path, at in eachboot.watched_paths(config).items()}
-        drift.record(self.root, owned, self.run / "expected.json", sealed=True)
+        wanted = (config.get("kernelArguments") or {}).get("shouldExist") or ()
+        drift.record(self.root, owned, self.run / "expected.json", sealed=True, arguments=wanted)
         kept.save_deeds(self.state / "config/done.json", deeds)
         if whole is not None and self.report.origin == "fresh":
             kept.save(self.state / "config/good.json", whole)
@@ -165,10 +166,12 @@ class Boot:
         self._online(ignition.platform)
         into, cache = self.run / "ignition/fetched", self.run / "ignition/fetch-plan.json"
         shutil.rmtree(into, ignore_errors=True)
-        with _selinux_stub(into):
-            cache.write_text(json.dumps(remote.fetch_plan(config)))
-            cache.chmod(0o600)
-            ignition.stage("files", root=into, cache=cache, called="fetch-files")
+        write_atomic(cache, json.dumps(remote.fetch_plan(config)), mode=0o600)
+        try:
+            with _selinux_stub(into):
+                ignition.stage("files", root=into, cache=cache, called="fetch-files")
+        except StageFailed as e:
+            raise StageFailed(replace(e.failure, reason=remote.named(e.failure.reason, str(into), wanted))) from None
         files = [into / str(number) for number in range(len(wanted))]
         size = sum(file.stat().st_size for file in files)
         if size > INLINE_BYTES:

@@ -80,6 +80,14 @@ def test_remote_contents_are_fetched_in_order_and_put_inside() -> None:
     assert whole["storage"]["files"][1]["contents"] == {"source": "data:,b"}
 
 
+def test_a_failed_fetch_names_the_address() -> None:
+    wanted = [{"source": f"http://x/{n}"} for n in range(11)]
+    said = 'writing "/run/f/10": failed to create file "/run/f/1": resource not found'
+    assert remote.named(said, "/run/f", wanted) == (
+        'writing "http://x/10": failed to create file "http://x/1": resource not found'
+    )
+
+
 def test_a_configuration_without_storage_is_whole_already() -> None:
     config: dict[str, Any] = {"ignition": {"version": "3.3.0"}}
     assert remote.remote(config) == []
