@@ -1,7 +1,7 @@
 """A machine is what its configuration says: at the first boot and the next, after a bad one, when the source is away.
 
-These tests have a lab of their own, of two machines with a further disk each, because what they do is to boot them again
-and again. `boot` gives a machine a configuration and a cold start; it reads that by QEMU's fw_cfg.
+These tests have a lab of their own, of two machines with a further disk each, because what they do is to boot them
+again and again. `boot` gives a machine a configuration and a cold start; it reads that by QEMU's fw_cfg.
 """
 
 from __future__ import annotations
