@@ -11,6 +11,7 @@ from dataclasses import dataclass
 _LINE = re.compile(r"^(CRITICAL|ERROR|WARNING) *: (.*)$", re.MULTILINE)
 _FOUND = re.compile(r"error at ")  # $.path, line and column
 _GAVE_UP = "Ignition failed: "
+_OPERATION = "[failed]"  # the log of a step, which says again what the error says
 _CUT = re.compile(r"unexpected end of JSON input|invalid character")
 _WRONG = re.compile(r"config is not valid|unsupported config version|incompatible config")
 
@@ -48,10 +49,12 @@ class StageFailed(Exception):
 
 def read(stage: str, log: str) -> Failure:
     """What Ignition's log of a failed stage says: what it found wrong in the configuration, else why it gave up."""
-    said = [text.strip() for _, text in _LINE.findall(log) if text.strip()]
-    found = [text for text in said if _FOUND.match(text)]
-    gave_up = [text.removeprefix(_GAVE_UP) for text in said if text.startswith(_GAVE_UP)] or said[-1:]
-    reason = "; ".join(dict.fromkeys(found[:3] or gave_up))
+    lines = [(level, text.strip()) for level, text in _LINE.findall(log) if text.strip()]
+    found = [text for _, text in lines if _FOUND.match(text)]
+    errors = [text for level, text in lines if level == "ERROR" and _OPERATION not in text]
+    gave_up = [text.removeprefix(_GAVE_UP) for _, text in lines if text.startswith(_GAVE_UP)]
+    last = [text for _, text in lines[-1:]]
+    reason = "; ".join(dict.fromkeys(found[:3] or [*errors[-1:], *(gave_up or last)]))
     reason = reason or (log.strip().splitlines() or ["it said nothing"])[-1].strip()
     whole = bool(_WRONG.search(log)) and not _CUT.search(log)
     return Failure(stage, reason[:2000], reachable=whole)

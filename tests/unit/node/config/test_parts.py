@@ -122,6 +122,13 @@ LOGS = {
         "resource not found",
         False,
     ),
+    "another file system": (
+        'ERROR    : disks: createFilesystems: op(3): [failed]   creating filesystem on "/dev/vdb"\n'
+        'ERROR    : filesystem at "/dev/vdb" is not of the correct type, label, or UUID (found vfat, "ESP")\n'
+        "CRITICAL : Ignition failed: failed to create filesystems: filesystem is not of the correct type\n",
+        'filesystem at "/dev/vdb" is not of the correct type, label, or UUID (found vfat, "ESP"); failed to create',
+        False,
+    ),
     "another hash": (
         "CRITICAL : Ignition failed: hash verification failed (calculated aa but expected 00)\n",
         "hash verification failed (calculated aa but expected 00)",
