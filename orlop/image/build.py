@@ -17,6 +17,7 @@ from orlop.errors import BadInput, Missing
 from orlop.files import locked, made_beside, need_space, remove_tree, write_atomic
 from orlop.image import runtime
 from orlop.image.factory import make_factory, only_usr
+from orlop.image.index import make_index, write_index
 from orlop.image.initrd import make_initrd, unpack_modules
 from orlop.image.inspect import describe
 from orlop.image.prune import packages_left, prune, strip_setuid, walk
@@ -94,6 +95,7 @@ def make_image(ws: Workspace, steps: Steps, folder: Path, version: Version, key:
         make_uki(ws, sealed, kernel=work / "vmlinuz", release=kernel, initrd=initrd, os_release=release)
         make_disk(ws, sealed, work)
     with steps.step("Describing the image"):
+        write_index(folder, make_index(folder, version, sealed.roothash))
         about = describe(ws, tree, sealed, packages, kernel=kernel, inputs=key, build_id=build_id, initrd=initrd)
         about["runtime"] = python | {"bytes": runtime.sealed_bytes(ws, tree, work)}
         write_atomic(folder / MANIFEST, json.dumps(about, indent=2) + "\n")
