@@ -18,6 +18,7 @@ lock() {
         --no-emit-index-url --no-emit-find-links "$@" --output-file "$out" pyproject.toml
     # the platform is said once, above, and checked by setup.sh: not on every line
     sed -i "s/ ; implementation_name == 'cpython' and platform_machine == 'x86_64' and sys_platform == 'linux'//
+            s/ ; implementation_name == 'cpython' and platform_machine == 'x86_64' and platform_python_implementation != 'PyPy' and sys_platform == 'linux'//
             s/ and sys_platform == 'linux' and platform_machine == 'x86_64'//" "$out"
     echo "$out: $(grep -c == "$out") packages"
 }
