@@ -1,0 +1,139 @@
+"""Reading JSON documents strictly: every value has its place, its type and its bounds, and nothing else is there.
+
+Why unknown keys are refused and not skipped: what a signer meant and a reader skipped is the worst kind of agreement. A
+document that must say more takes a new schema number, and is published beside the old one.
+
+Lifetime: a `Fields` lives while one document is read. Errors are `Wrong`, which the document's own reader turns into
+an error that names the document.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from orlop.errors import BadInput
+from orlop.model.version import Version
+
+T = TypeVar("T")
+_KINDS: dict[type, str] = {str: "text", int: "whole number", bool: "true or false", dict: "object", list: "list"}
+_STAMP = "%Y-%m-%dT%H:%M:%SZ"
+
+
+class Wrong(BadInput):
+    """What is wrong in a document, beginning with the place."""
+
+
+def parse_json(raw: bytes, most: int) -> object:
+    """The value of a JSON text of at most `most` bytes in which no object names a key twice. Raises Wrong."""
+    if len(raw) > most:
+        raise Wrong(f"it has {len(raw)} bytes, at most {most} are read")
+    try:
+        return json.loads(raw, object_pairs_hook=_once, parse_constant=_no_constant)
+    except Wrong:
+        raise
+    except (ValueError, RecursionError) as e:
+        raise Wrong(f"it is no JSON ({e})") from None
+
+
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        raise Wrong(f"the key {next(n for n in names if names.count(n) > 1)!r} is there twice")
+    return found
+
+
+def _no_constant(name: str) -> object:
+    raise Wrong(f"{name} is no number of JSON")
+
+
+@dataclass(frozen=True)
+class Fields:
+    """An object of the document and the place where it stands ("" for the document itself)."""
+
+    place: str
+    values: Mapping[str, object]
+
+    @classmethod
+    def of(cls, place: str, value: object) -> Fields:
+        if not isinstance(value, dict):
+            raise Wrong(f"{place or 'it'} is no object")
+        return cls(place, value)
+
+    def only(self, *keys: str) -> None:
+        """Raise Wrong for a key that is none of these."""
+        for key in self.values:
+            if key not in keys:
+                raise Wrong(f"{self.at(key)} is unknown here; known are {', '.join(keys)}")
+
+    def at(self, key: str) -> str:
+        return f"{self.place}.{key}".lstrip(".")
+
+    def has(self, key: str) -> bool:
+        return self.values.get(key) is not None
+
+    def value(self, key: str, kind: type[T]) -> T:
+        found = self.values.get(key)
+        if type(found) is not kind:
+            raise Wrong(f"{self.at(key)} is {'missing' if found is None else f'no {_KINDS[kind]}'}")
+        return found
+
+    def text(self, key: str, most: int, *, empty: bool = False) -> str:
+        """At most `most` characters, of which none is a control character but a line's end."""
+        found = self.value(key, str)
+        if len(found) > most or (not found and not empty):
+            raise Wrong(f"{self.at(key)} has {len(found)} characters, must have {0 if empty else 1} to {most}")
+        if any(not (c.isprintable() or c == "\n") for c in found):
+            raise Wrong(f"{self.at(key)} has characters that cannot be printed")
+        return found
+
+    def number(self, key: str, least: int, most: int) -> int:
+        found = self.value(key, int)
+        if not least <= found <= most:
+            raise Wrong(f"{self.at(key)} is {found}, must be {least} to {most}")
+        return found
+
+    def moment(self, key: str) -> datetime:
+        """UTC, in whole seconds: 2026-12-01T12:00:00Z."""
+        text = self.value(key, str)
+        try:
+            found = datetime.strptime(text, _STAMP).replace(tzinfo=UTC)
+        except ValueError:
+            found = None
+        if found is None or stamp(found) != text:
+            raise Wrong(f"{self.at(key)} is {text[:40]!r}, must be a moment like 2026-12-01T12:00:00Z")
+        return found
+
+    def version(self, key: str) -> Version:
+        text = self.value(key, str)
+        try:
+            return Version.parse(text)
+        except BadInput:
+            raise Wrong(f"{self.at(key)} is {text[:40]!r}, must be a version like 20261201.1") from None
+
+    def sha256(self, key: str) -> str:
+        found = self.value(key, str)
+        if len(found) != 64 or set(found) - set("0123456789abcdef"):
+            raise Wrong(f"{self.at(key)} is no SHA-256 of 64 small hexadecimal digits")
+        return found
+
+    def fields(self, key: str) -> Fields:
+        return Fields.of(self.at(key), self.value(key, dict))
+
+    def items(self, key: str, most: int) -> Iterator[Fields]:
+        """The objects of a list, at most `most` of them."""
+        found = self.value(key, list)
+        if len(found) > most:
+            raise Wrong(f"{self.at(key)} has {len(found)} entries, at most {most} are read")
+        for n, value in enumerate(found):
+            yield Fields.of(f"{self.at(key)}[{n}]", value)
+
+
+def stamp(moment: datetime) -> str:
+    """How a moment is written: UTC, in whole seconds."""
+    at = moment.astimezone(UTC)
+    return f"{at.year:04}" + at.strftime("-%m-%dT%H:%M:%SZ")
