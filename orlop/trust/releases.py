@@ -1,0 +1,102 @@
+"""What a machine asks a release repository: its channel's document, and the index of an image.
+
+A repository is a folder with `metadata/`, `targets/` and `blobs/`, as any web server can hold it. Lifetime: one `check`
+a poll; when nothing changed it is one request, and all else comes from the cache. Invariant: a document or an index
+that is returned here was signed for this channel, is whole, and is not older than what was seen before.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from orlop.errors import BadInput
+from orlop.model import channel as documents
+from orlop.model.channel import Channel
+from orlop.model.index import Index, decode
+from orlop.model.policy import Go
+from orlop.trust import client, verify
+from orlop.trust.client import Cache, Fetch
+from orlop.trust.errors import Refused, Unreachable
+from orlop.trust.verify import Trusted
+
+METADATA = "metadata/"
+TARGETS = "targets/"
+
+
+@dataclass(frozen=True)
+class Found:
+    """`changed` is False when the repository is as it was at the last check."""
+
+    channel: Channel
+    trusted: Trusted
+    changed: bool
+
+
+@dataclass(frozen=True)
+class Under:
+    """The part of a repository below a folder."""
+
+    fetch: Fetch
+    folder: str
+
+    def __call__(self, path: str, most: int) -> bytes | None:
+        return self.fetch(self.folder + path, most)
+
+
+def check(given: bytes, cache: Cache, fetch: Fetch, channel: str, now: datetime) -> Found:
+    """The channel's document as of now. `given` is the root in the image; `now` has a time zone.
+
+    Raises Refused, Expired, Unreachable, or BadInput when a signed document breaks its own rules.
+    """
+    metadata, targets = Under(fetch, METADATA), Under(fetch, TARGETS)
+    timestamp = metadata("timestamp.json", verify.MAX_TIMESTAMP)
+    if timestamp is None:
+        raise Unreachable("there is no repository: metadata/timestamp.json is not there", hint="check its address")
+    if timestamp == cache.read("timestamp.json"):
+        try:
+            return known(given, cache, channel, now)
+        except (Refused, Unreachable):
+            pass  # incomplete, or its time is over: ask for all of it
+    t = client.refresh(given, cache, metadata, now, timestamp)
+    return _document(t, cache, metadata, targets, channel, changed=True)
+
+
+def known(given: bytes, cache: Cache, channel: str, now: datetime) -> Found:
+    """The document from the cache alone, with no request. Raises Refused or Unreachable when that is not enough."""
+    t = client.from_cache(given, cache, now)
+    return _document(t, cache, _nothing, _nothing, channel, changed=False)
+
+
+def index(found: Found, go: Go, cache: Cache, fetch: Fetch) -> Index:
+    """The index of the image that a machine goes to. Raises Refused, Unreachable or BadInput."""
+    metadata, targets = Under(fetch, METADATA), Under(fetch, TARGETS)
+    t, info = client.find(found.trusted, go.index, cache, metadata)
+    if info is None:
+        raise Refused(f"{go.index} is not signed by channel {found.channel.name}", hint=verify.HINT)
+    made = decode(client.target(t, info, targets))
+    if made.version != go.version:
+        raise BadInput(f"{go.index} is the index of {made.version}", hint="tell the publisher of this repository")
+    return made
+
+
+def _document(t: Trusted, cache: Cache, metadata: Fetch, targets: Fetch, name: str, *, changed: bool) -> Found:
+    path = documents.target_name(name)
+    t, info = client.find(t, path, cache, metadata)
+    if info is None:
+        raise Refused(
+            f"the repository has no channel {name}",
+            hint=f"choose another one, or update this machine by hand: it reads {documents.SCHEMA}",
+        )
+    kept = f"targets/{path}"
+    raw = cache.read(kept)
+    try:
+        raw = verify.target_bytes(info, raw or b"")
+    except Refused:
+        raw = client.target(t, info, targets)
+        cache.write(kept, raw)
+    return Found(documents.decode(raw, name), t, changed)
+
+
+def _nothing(path: str, most: int) -> bytes | None:  # noqa: ARG001
+    return None
