@@ -1,0 +1,214 @@
+"""An image becomes a release: blobs, an index with patches, an SBOM, and an entry in a channel.
+
+Lifetime: one `plan` a release: it reads the image's folder and what the channel has, writes patches into a folder of
+its caller's, and changes nothing; the `Change` it gives is committed by the repository. Invariant: what is published is
+what its index says: files are hashed as they are stored.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from orlop.control.releases import edits, packages, patches, sbom
+from orlop.control.releases.packages import PackageChange
+from orlop.control.releases.repository import Change, State, Upload, target_file
+from orlop.control.releases.storage import Storage
+from orlop.errors import BadInput, Missing
+from orlop.model.channel import MAX_NOTES, Channel, Entry, Image, index_target
+from orlop.model.index import PARTS, Index, PartName, Patch, decode, encode, file_name, index_name
+from orlop.model.rollout import Wave
+from orlop.model.version import Version
+from orlop.steps import Steps
+
+MANIFEST = "manifest.json"
+PATCHED: tuple[PartName, ...] = ("usr", "uki")
+
+
+@dataclass(frozen=True)
+class Built:
+    """An image in its folder, as `orlop image build` makes it."""
+
+    folder: Path
+    version: Version
+    manifest: Mapping[str, Any]
+    index: Index
+
+    @classmethod
+    def read(cls, folder: Path) -> Built:
+        """Raises Missing or BadInput."""
+        try:
+            manifest = json.loads((folder / MANIFEST).read_text())
+            version = Version.parse(manifest["version"])
+            index = decode((folder / index_name(version)).read_bytes())
+        except FileNotFoundError as e:
+            raise Missing(
+                f"{folder} is no image: it has no {Path(e.filename).name}", hint="orlop image build"
+            ) from None
+        except (OSError, ValueError, KeyError, TypeError) as e:
+            raise BadInput(
+                f"the image in {folder} is damaged ({e})", hint="build it again: orlop image build"
+            ) from None
+        if index.version != version or index.root_hash != manifest.get("roothash"):
+            raise BadInput(f"the index in {folder} is another image's", hint="build it again: orlop image build")
+        return cls(folder, version, manifest, index)
+
+    def file(self, name: PartName) -> Path:
+        return self.folder / file_name(self.version, name)
+
+
+@dataclass(frozen=True)
+class Wish:
+    """How an image is to be published. `predecessors`: from how many versions before it patches are made."""
+
+    channel: str
+    waves: tuple[Wave, ...]
+    predecessors: int = 3
+    notes: str = ""
+    floor: str = ""
+    arch: str = "x86-64"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`change` is what to commit; `packages` what is in the image now and was not in the one before it."""
+
+    change: Change
+    channel: Channel
+    index: Index
+    packages: Sequence[PackageChange]
+    before: Version | None
+
+
+def plan(
+    storage: Storage,
+    state: State,
+    built: Built,
+    wish: Wish,
+    work: Path,
+    zstd: Sequence[str],
+    steps: Steps,
+    now: datetime,
+) -> Plan:
+    """What publishing the image on the channel changes. Nothing is stored yet; `work` takes the patches."""
+    channel, arch = wish.channel, wish.arch
+    document = state.document(channel)
+    bill = sbom.encode(sbom.spdx(built.manifest))
+    bases = [e for e in document.entries if e.pull_back is None and e.image(arch)]
+    changes, before = changed_packages(storage, bases[-1] if bases else None, built.manifest)
+    digest = sha256(bill)
+    entry = Entry(
+        version=built.version,
+        published=now.replace(microsecond=0),
+        images=(Image(arch, index_target(channel, built.version, arch), built.index.payload_bytes),),
+        rollout=edits.begin(wish.waves, now),
+        sbom=digest,
+        notes=wish.notes or packages.notes(changes, MAX_NOTES // 2),
+        floor=wish.floor,
+    )
+    made = edits.publish(document, entry, now)  # refused before any work is done
+    found: list[Patch] = []
+    for base in bases[-wish.predecessors :] if wish.predecessors else []:
+        with steps.step(f"Making patches from {base.version}"):
+            old = read_index(storage, state, channel, base, arch)
+            found += make_patches(storage, built.index, {n: built.file(n) for n in PATCHED}, old, work, zstd)
+    index = replace(built.index, patches=tuple(found))
+    blobs: dict[str, Upload | bytes] = {f"blobs/{digest}": bill}
+    for name in PARTS:
+        blob = index.part(name).blob
+        blobs[blob.path] = Upload(built.file(name), blob.sha256)
+    for patch in found:
+        blobs[patch.blob.path] = Upload(work / patch.blob.sha256, patch.blob.sha256)
+    change = Change(
+        blobs=blobs,
+        indexes={channel: {index_target(channel, built.version, arch): encode(index)}},
+        documents={channel: made},
+    )
+    return Plan(change, made, index, changes, before)
+
+
+def make_patches(
+    storage: Storage, new: Index, files: Mapping[PartName, Path], old: Index, work: Path, zstd: Sequence[str]
+) -> list[Patch]:
+    """Patches from one predecessor, named by their hashes in `work`. A predecessor whose blobs are gone gives none."""
+    found = []
+    for name in PATCHED:
+        out = work / f"{old.version}.{name}"
+        try:
+            with storage.local(old.part(name).blob.path) as base:
+                patch = patches.make_patch(name, new.part(name), files[name], old, base, out, zstd)
+        except FileNotFoundError:
+            continue
+        if patch is not None:
+            out.rename(work / patch.blob.sha256)
+            found.append(patch)
+    return found
+
+
+def read_index(storage: Storage, state: State, channel: str, entry: Entry, arch: str) -> Index:
+    """The index of a version that a channel has. Raises BadInput when it is not what was signed."""
+    image = entry.image(arch)
+    info = state.channels[channel].targets.get(image.index) if image else None
+    raw = storage.read(target_file(info)) if info else None
+    if info is None or raw is None or sha256(raw) != info.hashes["sha256"]:
+        raise BadInput(f"the index of {entry.version} on {channel} is missing or damaged", hint="orlop release verify")
+    return decode(raw)
+
+
+def changed_packages(
+    storage: Storage, before: Entry | None, manifest: Mapping[str, Any]
+) -> tuple[list[PackageChange], Version | None]:
+    """How the packages differ from those of the version before, by its SBOM."""
+    raw = storage.read(f"blobs/{before.sbom}") if before else None
+    if before is None or raw is None or sha256(raw) != before.sbom:
+        return [], None
+    old = packages.of_sbom(json.loads(raw))
+    new = packages.of_sbom(sbom.spdx(manifest))
+    return packages.difference(old, new), before.version
+
+
+def promotion(
+    storage: Storage,
+    state: State,
+    source: str,
+    made: Channel,
+    version: Version,
+    work: Path,
+    zstd: Sequence[str],
+    steps: Steps,
+    predecessors: int = 3,
+) -> Change:
+    """The change that gives a channel the image another one has: the same bytes, no new blob but patches.
+
+    Machines of this channel come from other versions than those of the source, so patches from them are added.
+    """  # fmt: skip
+    entry = edits.find(state.document(source), version)
+    indexes: dict[str, bytes] = {}
+    blobs: dict[str, Upload | bytes] = {}
+    for image in entry.images:
+        index = read_index(storage, state, source, entry, image.arch)
+        have = {patch.base for patch in index.patches}
+        bases = [e for e in made.entries[:-1] if e.pull_back is None and e.image(image.arch)]
+        found: list[Patch] = []
+        with ExitStack() as held:
+            files = {name: held.enter_context(storage.local(index.part(name).blob.path)) for name in PATCHED}
+            for base in bases[-predecessors:] if predecessors else []:
+                if base.version not in have:
+                    with steps.step(f"Making patches from {base.version}"):
+                        old = read_index(storage, state, made.name, base, image.arch)
+                        found += make_patches(storage, index, files, old, work, zstd)
+        for patch in found:
+            blobs[patch.blob.path] = Upload(work / patch.blob.sha256, patch.blob.sha256)
+        index = replace(index, patches=(*index.patches, *found))
+        indexes[index_target(made.name, version, image.arch)] = encode(index)
+    return Change(blobs=blobs, indexes={made.name: indexes}, documents={made.name: made})
+
+
+def sha256(raw: bytes) -> str:
+    return hashlib.sha256(raw).hexdigest()

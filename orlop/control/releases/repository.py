@@ -1,0 +1,266 @@
+"""A repository's signed state: loaded as a machine would verify it, changed in one step.
+
+What is signed on top of must be what was signed before, so loading goes through `orlop.trust`, with a memory of the
+publisher's own beside the keys: a server that was rolled back or tampered with is refused before anything is signed.
+Only expiry is not asked for: renewing what has expired must be possible.
+
+A change is a `Change`, committed in an order in which every moment is a whole repository: blobs and indexes, then the
+metadata that names them, and the one file that is ever replaced, `timestamp.json`, last. Before the first byte is
+written the result is checked in memory with the machine's own code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from tuf.api.metadata import Metadata, MetaFile, Root, Signed, Snapshot, TargetFile, Targets, Timestamp
+from tuf.api.serialization.json import JSONSerializer
+
+from orlop.control.releases.keys import Keyring
+from orlop.control.releases.storage import Storage
+from orlop.errors import BadInput, Missing
+from orlop.model import channel as documents
+from orlop.model.channel import Channel
+from orlop.trust import client, releases
+from orlop.trust.cache import MemoryCache
+from orlop.trust.client import Cache
+from orlop.trust.errors import Refused
+
+NEVER_EXPIRED = datetime(2000, 1, 1, tzinfo=UTC)
+DAY = timedelta(days=1)
+LIFETIMES = {"root": 365 * DAY, "targets": 365 * DAY, "snapshot": 14 * DAY, "timestamp": 7 * DAY}
+CHANNEL_LIFETIME = 90 * DAY
+TOP = ("root", "targets", "snapshot", "timestamp")
+
+
+@dataclass(frozen=True)
+class State:
+    """What the repository says now. `channels` are the delegated roles, `documents` what they sign."""
+
+    root: Root
+    timestamp: Timestamp
+    snapshot: Snapshot
+    targets: Targets
+    channels: Mapping[str, Targets]
+    documents: Mapping[str, Channel]
+
+    def signed(self, role: str) -> Signed:
+        top: dict[str, Signed] = {
+            "root": self.root, "timestamp": self.timestamp, "snapshot": self.snapshot, "targets": self.targets,
+        }  # fmt: skip
+        return top.get(role) or self.channels[role]
+
+    def document(self, name: str) -> Channel:
+        if name not in self.documents:
+            have = ", ".join(self.documents) or "none"
+            raise Missing(f"the repository has no channel {name}", hint=f"it has: {have}")
+        return self.documents[name]
+
+    def keyids(self, role: str, root: Root | None = None) -> list[str]:
+        """The keys that speak for a role."""
+        delegator: Root | Targets = (root or self.root) if role in TOP else self.targets
+        return list(delegator.get_delegated_role(role).keyids)
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A blob that comes from a file, with the hash it must have."""
+
+    source: Path
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Change:
+    """What is to be different. `indexes` and `drop` are targets by channel; `targets` replaces the targets role;
+    `renew` are roles to sign anew as they are.
+    """
+
+    blobs: Mapping[str, Upload | bytes] = field(default_factory=dict)
+    indexes: Mapping[str, Mapping[str, bytes]] = field(default_factory=dict)
+    documents: Mapping[str, Channel] = field(default_factory=dict)
+    drop: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    targets: Targets | None = None
+    renew: Sequence[str] = ()
+
+
+class Repository:
+    """`given` is the first root, as the publisher keeps it; `memory` what was seen of the repository before."""
+
+    def __init__(self, storage: Storage, keyring: Keyring, given: bytes, memory: Cache) -> None:
+        self.storage, self.keyring, self.given, self.memory = storage, keyring, given, memory
+
+    def load(self) -> State:
+        """The signed state. Raises Refused or Unreachable when it is not one that a machine would believe."""
+        return load(self.storage, self.given, self.memory)
+
+    def commit(self, state: State, change: Change, now: datetime) -> State:
+        """Sign and write the change. Raises Missing when a key is not here; then nothing was written."""
+        files, made = self.prepare(state, change, now)
+        for path, blob in change.blobs.items():
+            put_blob(self.storage, path, blob)
+        self.write(files.items())
+        return made
+
+    def prepare(self, state: State, change: Change, now: datetime) -> tuple[dict[str, bytes], State]:
+        """The files of the change in the order they must be written, checked as a machine will check them."""
+        now = now.replace(microsecond=0)
+        files: dict[str, bytes] = {}
+        channels = dict(state.channels)
+        touched = {*change.documents, *change.indexes, *change.drop, *(r for r in change.renew if r not in TOP)}
+        for name in sorted(touched):
+            channels[name] = role = deepcopy(channels.get(name) or unsigned_targets())
+            for path in change.drop.get(name, ()):
+                role.targets.pop(path, None)
+            contents = dict(change.indexes.get(name, {}))
+            if name in change.documents:
+                contents[documents.target_name(name)] = documents.encode(change.documents[name])
+            for path, data in contents.items():
+                role.targets[path] = TargetFile.from_data(path, data, ["sha256"])
+                files[target_file(role.targets[path])] = data
+        made = replace(
+            state,
+            channels=channels,
+            targets=deepcopy(change.targets or state.targets),
+            documents={**state.documents, **change.documents},
+        )
+        if change.targets is not None or "targets" in change.renew:
+            files |= self.sign(made, "targets", now)
+        for name in sorted(touched):
+            files |= self.sign(made, name, now)
+        return self.seal(made, files, now)
+
+    def seal(
+        self,
+        state: State,
+        files: dict[str, bytes],
+        now: datetime,
+        *,
+        also: Root | None = None,
+        over: Mapping[str, bytes] | None = None,
+    ) -> tuple[dict[str, bytes], State]:
+        """Add a snapshot and a timestamp of the state to its files.
+
+        `also`: another root, whose keys sign them too. `over`: files that will be there as well.
+        """
+        made = replace(state, snapshot=deepcopy(state.snapshot), timestamp=deepcopy(state.timestamp))
+        for name in ("targets", *made.channels):
+            made.snapshot.meta[f"{name}.json"] = MetaFile(made.signed(name).version)
+        files = files | self.sign(made, "snapshot", now, also)
+        made.timestamp.snapshot_meta = MetaFile(made.snapshot.version)
+        files |= self.sign(made, "timestamp", now, also)
+        check(self.storage, {**(over or {}), **files}, self.given, now, made)
+        return files, made
+
+    def sign(self, state: State, role: str, now: datetime, also: Root | None = None) -> dict[str, bytes]:
+        """The next version of a role, signed by every key of its that can sign here. Raises Missing."""
+        signed = state.signed(role)
+        signed.version += 1
+        signed.expires = now.replace(microsecond=0) + LIFETIMES.get(role, CHANNEL_LIFETIME)
+        delegator: Root | Targets = state.root if role in TOP else state.targets
+        ids, wanted = state.keyids(role), delegator.get_delegated_role(role).threshold
+        able = self.keyring.able(ids)
+        if len(able) < wanted:
+            raise no_key(role, len(able), wanted, ids)
+        if also is not None:
+            able += self.keyring.able([i for i in also.get_delegated_role(role).keyids if i not in ids])
+        metadata: Metadata[Signed] = Metadata(signed)  # type: ignore[type-var]
+        for key in able:
+            metadata.sign(self.keyring.signer(key), append=True)
+        name = "timestamp.json" if role == "timestamp" else f"{signed.version}.{role}.json"
+        return {f"metadata/{name}": metadata.to_bytes(JSONSerializer(compact=True))}
+
+    def write(self, files: Iterable[tuple[str, bytes]]) -> None:
+        """In the order that was prepared: targets, roles, snapshot, timestamp. A path may come twice."""
+        for path, data in files:
+            if not (path.startswith("targets/") and self.storage.size(path) == len(data)):
+                self.storage.write(path, data)
+        load(self.storage, self.given, self.memory)  # and remember it
+
+
+def load(storage: Storage, given: bytes, memory: Cache, hidden: str = "") -> State:
+    """The signed state, verified. `hidden`: a file that is taken as not there."""
+    fetch = StorageFetch(storage, hidden=hidden)
+    metadata, targets = releases.Under(fetch, releases.METADATA), releases.Under(fetch, releases.TARGETS)
+    t = client.refresh(given, memory, metadata, NEVER_EXPIRED)
+    top = t.roles["root", "targets"]
+    channels: dict[str, Targets] = {}
+    found: dict[str, Channel] = {}
+    for name in (top.delegations.roles or {}) if top.delegations is not None else {}:
+        t = client.role(t, name, "targets", memory, metadata)
+        channels[name] = t.roles["targets", name]
+        if (info := channels[name].targets.get(documents.target_name(name))) is not None:
+            found[name] = documents.decode(client.target(t, info, targets), name)
+    assert t.timestamp is not None
+    assert t.snapshot is not None
+    return State(t.root, t.timestamp, t.snapshot, top, channels, found)
+
+
+def check(storage: Storage, files: Mapping[str, bytes], given: bytes, now: datetime, state: State) -> None:
+    """Raise unless a machine that has nothing but the first root would believe the files over what is stored.
+
+    A channel whose time is over already is not asked for: the others must be able to go on.
+    """
+    fetch = StorageFetch(storage, files)
+    memory = MemoryCache()
+    for name, document in state.documents.items():
+        if not state.channels[name].is_expired(now):
+            found = releases.check(given, memory, fetch, name, now)
+            assert found.channel == document
+
+
+def put_blob(storage: Storage, path: str, blob: Upload | bytes) -> None:
+    """Store a blob, unless it is there: its name is its hash, so what is there is the same."""
+    if isinstance(blob, bytes):
+        if storage.size(path) != len(blob):
+            storage.write(path, blob)
+    elif storage.size(path) != blob.source.stat().st_size:
+        storage.upload(path, blob.source, blob.sha256)
+
+
+def target_file(info: TargetFile) -> str:
+    """Where the file of a target is stored."""
+    folder, slash, name = info.path.rpartition("/")
+    return f"{releases.TARGETS}{folder}{slash}{info.hashes['sha256']}.{name}"
+
+
+def unsigned_targets() -> Targets:
+    """A role that has never been signed: signing makes it version 1."""
+    role = Targets()
+    role.version = 0
+    return role
+
+
+def no_key(role: str, have: int, wanted: int, keyids: Sequence[str]) -> Missing:
+    ids = ", ".join(keyid[:8] for keyid in keyids)
+    return Missing(
+        f"{role} is signed by {wanted} of the keys {ids}, and {have} of them can sign here",
+        hint="name the folder that has them with --keys; nothing was changed",
+    )
+
+
+@dataclass(frozen=True)
+class StorageFetch:
+    """A storage as a machine sees it over the network, with `over` laid on it."""
+
+    storage: Storage
+    over: Mapping[str, bytes] = field(default_factory=dict)
+    hidden: str = ""
+
+    def __call__(self, path: str, most: int) -> bytes | None:
+        if path == self.hidden:
+            return None
+        raw = self.over[path] if path in self.over else self.storage.read(path)
+        if raw is not None and len(raw) > most:
+            raise Refused(f"{path} is longer than the {most} bytes it may have")
+        return raw
+
+
+def must_be_new(storage: Storage) -> None:
+    """Raise BadInput when there is a repository already."""
+    if storage.read("metadata/timestamp.json") is not None:
+        raise BadInput("there is a repository already", hint="choose another folder: nothing was changed")

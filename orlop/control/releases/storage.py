@@ -1,0 +1,113 @@
+"""Where a repository is kept: files by name, written whole. One small interface, a folder to begin with.
+
+    metadata/   N.root.json, N.snapshot.json, N.<role>.json, timestamp.json
+    targets/    <channel>/<hash>.<name>
+    blobs/      <hash>
+
+Invariant: a name holds the old content or the new one, never a part. Nothing is listed to find out what is current:
+the timestamp says that.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Protocol
+
+from orlop.errors import BadInput, NoSpace
+from orlop.files import FULL, MAKING, SPACE_HINT, locked, sync_dir, write_atomic
+
+
+class Storage(Protocol):
+    def read(self, path: str) -> bytes | None: ...
+
+    def size(self, path: str) -> int | None: ...
+
+    def local(self, path: str) -> AbstractContextManager[Path]:
+        """The file as one of this computer's, for the block. Raises FileNotFoundError."""
+        ...
+
+    def write(self, path: str, data: bytes) -> None: ...
+
+    def upload(self, path: str, source: Path, sha256: str) -> None:
+        """Put a file there. Raises BadInput when its bytes have another hash."""
+        ...
+
+    def remove(self, path: str) -> None: ...
+
+    def names(self, folder: str) -> Iterator[str]:
+        """Every file below the folder, with the folder's name in front, in no order."""
+        ...
+
+    def lock(self) -> AbstractContextManager[None]:
+        """The right to change the repository. Raises Busy."""
+        ...
+
+
+class FolderStorage:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def read(self, path: str) -> bytes | None:
+        try:
+            return (self.folder / path).read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def size(self, path: str) -> int | None:
+        try:
+            return (self.folder / path).stat().st_size
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    @contextmanager
+    def local(self, path: str) -> Iterator[Path]:
+        if not (self.folder / path).is_file():
+            raise FileNotFoundError(path)
+        yield self.folder / path
+
+    def write(self, path: str, data: bytes) -> None:
+        write_atomic(self.folder / path, data)
+
+    def upload(self, path: str, source: Path, sha256: str) -> None:
+        final = self.folder / path
+        final.parent.mkdir(parents=True, exist_ok=True)
+        fd, name = tempfile.mkstemp(prefix=MAKING, dir=final.parent)
+        try:
+            with source.open("rb") as f, os.fdopen(fd, "wb") as out:
+                shutil.copyfileobj(f, out, 1 << 20)
+                out.flush()
+                os.fchmod(out.fileno(), 0o644)
+                os.fsync(out.fileno())
+            if hash_of(Path(name)) != sha256:
+                raise BadInput(f"{source} is not what its index says", hint="build the image again: orlop image build")
+            os.rename(name, final)
+        except BaseException as e:
+            Path(name).unlink(missing_ok=True)
+            if isinstance(e, OSError) and e.errno in FULL:
+                raise NoSpace(f"no space left to write {final}", hint=SPACE_HINT) from None
+            raise
+        sync_dir(final.parent)
+
+    def remove(self, path: str) -> None:
+        (self.folder / path).unlink(missing_ok=True)
+
+    def names(self, folder: str) -> Iterator[str]:
+        for path in (self.folder / folder).rglob("*"):
+            if path.is_file():
+                yield str(path.relative_to(self.folder))
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        with locked(self.folder / ".lock", f"the repository {self.folder}"):
+            yield
+
+
+def hash_of(path: Path) -> str:
+    with path.open("rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()

@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orlop.control.releases import edits
+from orlop.control.releases.preview import preview
+from orlop.errors import BadInput, OrlopError
+from orlop.model.channel import Channel, PullBack, channel_trouble, decode, encode
+from orlop.model.policy import Go, Machine, Stay, answer
+from orlop.model.rollout import PLANS, WHOLE, Rollout, Wave
+from tests.unit.model.channels import DONE, HOUR, NOW, SECRET, channel, channels, entry, v
+
+FAST = PLANS["fast"][0]
+EDITS: dict[str, Callable[[Channel], Channel]] = {
+    "publish": lambda c: edits.publish(c, entry(99), NOW),
+    "wave": lambda c: edits.wave(c, None, FAST, NOW),
+    "wave of a group": lambda c: edits.wave(c, None, FAST, NOW, "canary"),
+    "halt": lambda c: edits.halt(c, None, "why", NOW),
+    "resume": lambda c: edits.resume(c, None, NOW),
+    "pull back": lambda c: edits.pull_back(c, None, None, "why", FAST, NOW),
+    "floor": lambda c: edits.floor(c, None, "why", NOW),
+    "dead end": lambda c: edits.dead_end(c, None, "why", NOW),
+    "forget": lambda c: edits.forget(c, 2, NOW)[0],
+}
+
+
+@given(channels(), st.lists(st.sampled_from(sorted(EDITS)), min_size=1, max_size=4))
+def test_an_edit_is_refused_or_keeps_every_rule(one: Channel, names: list[str]) -> None:
+    for name in names:
+        try:
+            one = EDITS[name](one)
+        except BadInput:
+            continue
+        trouble = channel_trouble(one)
+        if trouble:
+            assert "minimum_secure" in trouble or "secure minimum" in trouble
+            with pytest.raises(BadInput):
+                encode(one)
+            return
+        assert decode(encode(one), "stable") == one
+
+
+@given(channels(), st.sampled_from(["wave", "halt", "resume"]), st.integers(0, 400_000))
+def test_an_edit_of_a_rollout_makes_no_jump(one: Channel, name: str, later: int) -> None:
+    now = NOW + timedelta(seconds=later)
+    before = one.newest
+    if before is None or before.rollout.start > NOW:
+        return
+    try:
+        after = EDITS[name](one).newest
+    except BadInput:
+        return
+    assert after is not None
+    assert after.rollout.share(NOW) == pytest.approx(before.rollout.share(NOW), abs=2e-6)
+    assert after.rollout.share(now) >= after.rollout.share(NOW)
+
+
+def test_halt_and_resume_take_time_out_of_the_rollout() -> None:
+    one = channel(entry(1), entry(2, Rollout(NOW, (Wave(600, WHOLE),))))
+    halted = edits.halt(one, None, "crashes", NOW + 2 * HOUR)
+    machine = Machine(v(1), "stable", SECRET)
+    assert isinstance(answer(halted, machine, NOW + 90 * HOUR), Stay)
+    resumed = edits.resume(halted, None, NOW + 90 * HOUR)
+    assert resumed.newest is not None
+    assert resumed.newest.rollout.share(NOW + 90 * HOUR) == pytest.approx(0.2)
+    assert isinstance(answer(resumed, machine, NOW + 98.1 * HOUR), Go)
+
+
+def test_pull_back_leads_to_the_newest_good_version_below() -> None:
+    one = channel(entry(1), entry(2, pull_back=PullBack(v(1), "old", DONE)), entry(3, floor="keys"))
+    made = edits.pull_back(one, None, None, "crashes", FAST, NOW)
+    found = made.entry(v(3))
+    assert found is not None
+    assert found.pull_back is not None
+    assert (found.pull_back.to, found.pull_back.reason, found.floor) == (v(1), "crashes", "")
+    assert made.newest is not None
+    assert made.newest.version == v(1)
+
+
+def test_promotion_takes_image_and_notes_and_nothing_of_the_rollout() -> None:
+    source = channel(entry(1, channel="alpha", notes="quiet", floor="keys", groups=(("canary", DONE),)), name="alpha")
+    made = edits.promote(source, channel(), None, FAST, NOW + HOUR)
+    found = made.newest
+    assert found is not None
+    assert found.images[0].index == "stable/20261201.1.x86-64.index.json"
+    assert (found.notes, found.floor, found.groups) == ("quiet", "keys", ())
+    assert found.rollout == Rollout(NOW + HOUR, FAST)
+    assert found.sbom == source.entries[0].sbom
+
+
+REFUSED: list[tuple[str, Callable[[], object]]] = [
+    ("has no 20261201.9", lambda: edits.halt(channel(entry(1)), v(9), "x", NOW)),
+    ("channel stable has no version", lambda: edits.halt(channel(), None, "x", NOW)),
+    ("is not newer", lambda: edits.publish(channel(entry(2)), entry(1), NOW)),
+    ("is halted already", lambda: edits.halt(channel(entry(1, DONE.halt(NOW), halt="a")), None, "x", NOW)),
+    ("is not halted", lambda: edits.resume(channel(entry(1)), None, NOW)),
+    ("has no lower version to go to", lambda: edits.pull_back(channel(entry(1)), None, None, "x", FAST, NOW)),
+    ("is pulled back already", lambda: edits.pull_back(
+        channel(entry(1), entry(2, pull_back=PullBack(v(1), "x", DONE))), v(2), None, "x", FAST, NOW)),
+    ("it must stay good", lambda: edits.pull_back(
+        channel(entry(0), entry(1), entry(2, pull_back=PullBack(v(1), "x", DONE))), v(1), None, "x", FAST, NOW)),
+    ("is halted \\(a\\) on alpha", lambda: edits.promote(
+        channel(entry(1, DONE.halt(NOW), channel="alpha", halt="a"), name="alpha"), channel(), None, FAST, NOW)),
+    ("is 20261201.2 already", lambda: edits.secure(channel(entry(1), entry(2), minimum=2), v(1), NOW)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("message", "edit"), REFUSED, ids=[m for m, _ in REFUSED])
+def test_what_makes_no_sense_is_refused(message: str, edit: Callable[[], object]) -> None:
+    with pytest.raises(OrlopError, match=message):
+        edit()
+
+
+def test_forgetting_keeps_what_machines_must_be_told() -> None:
+    one = channel(
+        entry(1, dead_end="no way on"), entry(2), entry(3), entry(4, pull_back=PullBack(v(3), "x", DONE)),
+        entry(5, floor="keys"), entry(6), entry(7, Rollout(NOW, FAST)), entry(8),
+    )  # fmt: skip
+    made, gone = edits.forget(one, 1, NOW)
+    assert [e.version.number for e in gone] == [2, 6]
+    assert [e.version.number for e in made.entries] == [1, 3, 4, 5, 7, 8]
+
+
+PREVIEWS: list[tuple[str, Channel, Channel, list[str]]] = [
+    ("a first version", channel(), channel(entry(1)), ["machines on an older version: go to 20261201.1 now"]),
+    ("a halt", channel(entry(1), entry(2)), edits.halt(channel(entry(1), entry(2)), None, "crashes", NOW),
+     ["machines on an older version: go to 20261201.1 now",
+      "machines on 20261201.1: stay (20261201.2 is halted (crashes))"]),
+    ("a pull-back", channel(entry(1), entry(2)),
+     channel(entry(1), entry(2, pull_back=PullBack(v(1), "crashes", DONE))),
+     ["machines on an older version: go to 20261201.1 now",
+      "machines on 20261201.1: stay (20261201.2 was pulled back (crashes))",
+      "machines on 20261201.2: go back to 20261201.1 now"]),
+    ("a floor", channel(entry(1), entry(2), entry(3)), channel(entry(1), entry(2, floor="keys"), entry(3)),
+     ["machines on an older version: go to 20261201.2 now", "machines on 20261201.1: go to 20261201.2 now"]),
+    ("nothing", channel(entry(1)), channel(entry(1, notes="words")), ["no machine will do anything else than before"]),
+    ("a minimum", channel(entry(1), entry(2)), channel(entry(1), entry(2), minimum=2),
+     ["machines below 20261201.2 will say that they are insecure"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("old", "new", "lines"), [p[1:] for p in PREVIEWS], ids=[p[0] for p in PREVIEWS])
+def test_what_machines_will_do(old: Channel, new: Channel, lines: list[str]) -> None:
+    assert preview(old, new, NOW) == lines
+
+
+def test_a_rollout_is_previewed_with_its_end() -> None:
+    new = channel(entry(1), entry(2, Rollout(NOW - HOUR, (Wave(60 * 4, WHOLE),))))
+    line = preview(channel(entry(1)), new, NOW)[-1]
+    assert line.startswith("machines on 20261201.1: ")
+    assert "go to 20261201.2 from 2026-12-01 12:0" in line
+    assert " to 2026-12-01 14:5" in line
+    assert "go to 20261201.2 now" in line
+
+
+def test_groups_are_previewed_by_name() -> None:
+    new = channel(entry(1), entry(2, Rollout(NOW + HOUR, FAST), groups=(("canary", DONE),)))
+    assert preview(channel(entry(1)), new, NOW, group="canary")[-1] == "machines on 20261201.1: go to 20261201.2 now"
+    assert replace(new, changed=NOW) == new
