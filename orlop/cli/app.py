@@ -28,6 +28,7 @@ COMMANDS = {
     "image": ("orlop.cli.image", "app"),
     "node": ("orlop.cli.node", "app"),
     "config": ("orlop.cli.config", "app"),
+    "release": ("orlop.cli.release", "app"),
     "sdk": ("orlop.cli.sdk", "app"),
 }
 

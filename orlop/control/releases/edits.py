@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from orlop.errors import BadInput
-from orlop.model.channel import MAX_VERSIONS, Channel, Entry, Image, PullBack, index_target
+from orlop.model.channel import MAX_VERSIONS, Channel, Entry, Image, PullBack, channel_trouble, index_target
 from orlop.model.rollout import Rollout, Wave
 from orlop.model.version import Version
 
@@ -30,14 +30,17 @@ def find(channel: Channel, version: Version | None) -> Entry:
 
 
 def changed(channel: Channel, now: datetime, *entries: Entry, minimum: Version | None = None) -> Channel:
-    """The channel with these entries in the place of those of the same version."""
+    """The channel with these entries in the place of those of the same version. Raises BadInput."""
     kept = {e.version: e for e in (*channel.entries, *entries)}
-    return replace(
+    made = replace(
         channel,
         changed=now.replace(microsecond=0),
         entries=tuple(kept[v] for v in sorted(kept)),
         minimum_secure=minimum or channel.minimum_secure,
     )
+    if trouble := channel_trouble(made):
+        raise BadInput(f"channel {channel.name} cannot say that: {trouble}", hint="nothing was changed")
+    return made
 
 
 def publish(channel: Channel, entry: Entry, now: datetime) -> Channel:

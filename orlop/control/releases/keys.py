@@ -11,6 +11,7 @@ that a command gives is verified before it is used; which key signs for which ro
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import json
 import os
@@ -70,13 +71,18 @@ class KeyFile:
         return KeyFile(self.name, self.public)
 
 
-def generate(name: str, passphrase: str) -> KeyFile:
+def new_salt() -> bytes:
+    """For keys that are made together with one passphrase: stretching it takes a while, and once is enough."""
+    return secrets.token_bytes(16)
+
+
+def generate(name: str, passphrase: str, salt: bytes = b"") -> KeyFile:
     """A new Ed25519 key. Raises BadInput when the passphrase is too short."""
     if len(passphrase) < MIN_PASSPHRASE:
         raise BadInput(f"the passphrase has {len(passphrase)} characters", hint=f"take {MIN_PASSPHRASE} or more")
     private = Ed25519PrivateKey.generate()
     public = private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw).hex()
-    salt, nonce = secrets.token_bytes(16), secrets.token_bytes(12)
+    salt, nonce = salt or new_salt(), secrets.token_bytes(12)
     box = ChaCha20Poly1305(_stretch(passphrase, salt)).encrypt(nonce, private.private_bytes_raw(), public.encode())
     return KeyFile(name, public, box, salt, nonce)
 
@@ -95,6 +101,7 @@ def by_command(name: str, public: str, command: Sequence[str]) -> KeyFile:
     return KeyFile(name, public.lower(), command=tuple(command))
 
 
+@functools.lru_cache(maxsize=4)
 def _stretch(passphrase: str, salt: bytes) -> bytes:
     n, r, p = SCRYPT["n"], SCRYPT["r"], SCRYPT["p"]
     return hashlib.scrypt(passphrase.encode(), salt=salt, n=n, r=r, p=p, maxmem=2 * 128 * n * r, dklen=32)

@@ -51,10 +51,14 @@ def outlooks(channel: Channel, now: datetime, arch: str, group: str, also: Chann
     """For every version that machines may run, and for those that run an older one than all."""
     known = sorted({e.version for c in (channel, also) if c is not None for e in c.entries})
     for current in (_OLDER, *known):
-        machines = [Machine(current, channel.name, secret, arch, group) for secret in _SECRETS]
-        counted = Counter(_part(found) for found in (answer(channel, m, now) for m in machines))
-        waits = [found for m in machines if isinstance(found := answer(channel, m, now), Wait)]
-        parts = [(count / MACHINES, _with_end(text, waits)) for text, count in counted.most_common()]
+        machines = (Machine(current, channel.name, secret, arch, group) for secret in _SECRETS)
+        answers = [answer(channel, machine, now) for machine in machines]
+        times: dict[str, list[datetime]] = {}
+        for found in answers:
+            if isinstance(found, Wait):
+                times.setdefault(_part(found, current), []).append(found.at)
+        counted = Counter(_part(found, current) for found in answers)
+        parts = [(count / MACHINES, _with_times(text, times.get(text))) for text, count in counted.most_common()]
         yield Outlook("an older version" if current == _OLDER else str(current), tuple(parts))
 
 
@@ -64,14 +68,12 @@ def said(outlook: Outlook) -> str:
     return "; ".join(f"{share:.0%} {text}" for share, text in outlook.parts)
 
 
-def _part(found: Answer) -> str:
+def _part(found: Answer, current: Version) -> str:
     match found:
-        case Go(version, _, "pull-back", _):
-            return f"go back to {version} now"
         case Go(version):
-            return f"go to {version} now"
+            return f"go {'back ' if version < current else ''}to {version} now"
         case Wait(version):
-            return f"go to {version} later"
+            return f"go {'back ' if version < current else ''}to {version}"
         case Stay(reason):
             _, _, why = reason.partition(": ")
             return f"stay ({_short(why)})"
@@ -83,12 +85,9 @@ def _short(reason: str) -> str:
     return rest.partition("; ")[0] if first.startswith("running ") and rest else first
 
 
-def _with_end(text: str, waits: list[Wait]) -> str:
+def _with_times(text: str, times: list[datetime] | None) -> str:
     """When those who go later go, from the first to the last of the sample."""
-    ats = [w.at for w in waits if text == f"go to {w.version} later"]
-    if not ats:
-        return text
-    return f"{text.removesuffix(' later')} from {_moment(min(ats))} to {_moment(max(ats))}"
+    return f"{text} from {_moment(min(times))} to {_moment(max(times))}" if times else text
 
 
 def _moment(at: datetime) -> str:

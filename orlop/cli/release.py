@@ -1,0 +1,329 @@
+"""`orlop release`: the signed repository that machines are updated from, and its channels.
+
+Every command that changes something says what machines will do about it before it signs; with --dry-run it ends there.
+What it changes, it changes in one step.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from orlop.cli import release_keys, release_show
+from orlop.cli.release_home import DEFAULT, Home, HomeOption, KeysOption, now
+from orlop.cli.session import steps, workspace
+from orlop.control.releases import edits, gc, publish
+from orlop.control.releases.preview import preview
+from orlop.control.releases.publish import Built, Wish
+from orlop.control.releases.repository import CHANNEL_LIFETIME, LIFETIMES, Change, Repository, State
+from orlop.errors import BadInput, Missing
+from orlop.image import build as builder
+from orlop.image.index import make_index, write_index
+from orlop.model.channel import Channel
+from orlop.model.index import index_name
+from orlop.model.rollout import PLANS, parse_waves
+from orlop.model.version import Version
+from orlop.sdk.run import in_sdk
+from orlop.sdk.tree import ensure
+from orlop.steps import Steps
+
+app = typer.Typer(help="The signed repository that machines are updated from.", no_args_is_help=True)
+app.command("init")(release_keys.init)
+app.add_typer(release_keys.key_app, name="key")
+app.add_typer(release_keys.root_app, name="root")
+app.command("rotate-keys")(release_keys.rotate_keys)
+app.command("show")(release_show.show)
+app.command("verify")(release_show.verify)
+app.command("serve")(release_show.serve)
+
+ChannelArgument = Annotated[str, typer.Argument(metavar="CHANNEL", help="alpha, beta, stable, …")]
+VersionOption = Annotated[
+    str | None, typer.Option("--version", help="Which version; the newest good one unless given.")
+]
+ReasonOption = Annotated[str, typer.Option("--reason", help="Why: machines show it to their owners.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what machines will do, and change nothing.")]
+WavesOption = Annotated[str, typer.Option("--waves", help=f"{', '.join(PLANS)}, or HOURS:PERCENT,…")]
+Edit = Callable[[Channel], Channel]
+
+
+@app.command("publish")
+def publish_image(  # noqa: PLR0913, PLR0917 — one parameter, one option
+    ctx: typer.Context,
+    image: Annotated[
+        str | None, typer.Argument(help="A version, or an image's folder; the newest unless given.")
+    ] = None,
+    channel: Annotated[str, typer.Option("--channel", help="Where to publish it.")] = "alpha",
+    waves: WavesOption = "default",
+    patches: Annotated[int, typer.Option("--patches", help="From how many predecessors to make patches.", min=0)] = 3,
+    notes: Annotated[
+        Path | None, typer.Option("--notes", help="A text for people; the changed packages unless given.")
+    ] = None,
+    floor: Annotated[str, typer.Option("--floor", help="Make it a floor, for this reason.")] = "",
+    keys_from: KeysOption = None,
+    home: HomeOption = DEFAULT,
+    dry_run: DryRun = False,
+) -> None:
+    """Publish an image on a channel: index, blobs, patches, SBOM, and what changed since the version before."""
+    log = steps(ctx)
+    where = Home(home, keys_from or ())
+    wish = Wish(channel, parse_waves(waves), 0 if dry_run else patches, _text(notes), floor)
+    with where.changing() as repository, log.step("Publishing"), tempfile.TemporaryDirectory(dir=home) as work:
+        state = repository.load()
+        with log.step("Reading the image"):
+            built = Built.read(_indexed(_folder(image)))
+        zstd = _zstd(log, Path(work), state.document(channel), wish.predecessors)
+        plan = publish.plan(repository.storage, state, built, wish, Path(work), zstd, log, now())
+        for change in plan.packages:
+            log.note(change.said())
+        _foretell(log, state, plan.channel)
+        if dry_run:
+            return
+        with log.step(f"Signing and storing {built.version}"):
+            repository.commit(state, plan.change, now())
+    typer.echo(f"{built.version} is on {channel}")
+
+
+@app.command()
+def promote(
+    ctx: typer.Context,
+    source: Annotated[str, typer.Argument(help="The channel that has it.")],
+    target: Annotated[str, typer.Argument(help="The channel that gets it.")],
+    version: VersionOption = None,
+    waves: WavesOption = "default",
+    patches: Annotated[int, typer.Option("--patches", help="From how many predecessors to make patches.", min=0)] = 3,
+    keys_from: KeysOption = None,
+    home: HomeOption = DEFAULT,
+    dry_run: DryRun = False,
+) -> None:
+    """Give a channel the version another one has: the same bytes, nothing is built again."""
+    log = steps(ctx)
+    with Home(home, keys_from or ()).changing() as repository, tempfile.TemporaryDirectory(dir=home) as work:
+        state = repository.load()
+        entry = edits.find(state.document(source), _version(version))
+        made = edits.promote(state.document(source), state.document(target), entry.version, parse_waves(waves), now())
+        _foretell(log, state, made)
+        if dry_run:
+            return
+        zstd = _zstd(log, Path(work), state.document(target), patches)
+        change = publish.promotion(
+            repository.storage, state, source, made, entry.version, Path(work), zstd, log, patches
+        )
+        repository.commit(state, change, now())
+    typer.echo(f"{entry.version} is on {target}")
+
+
+@app.command()
+def wave(
+    ctx: typer.Context,
+    channel: ChannelArgument,
+    waves: Annotated[str, typer.Argument(help=f"{', '.join(PLANS)}, or HOURS:PERCENT,…")],
+    version: VersionOption = None,
+    group: Annotated[str, typer.Option("--group", help="For the machines of this group alone.")] = "",
+    keys_from: KeysOption = None,
+    home: HomeOption = DEFAULT,
+    dry_run: DryRun = False,
+) -> None:
+    """Change how fast a version spreads, from the share on that it has reached."""
+    plan = parse_waves(waves)
+    _edit(ctx, Home(home, keys_from or ()), channel, lambda c: edits.wave(c, _version(version), plan, now(), group),
+          dry_run=dry_run, group=group)  # fmt: skip
+
+
+@app.command()
+def halt(
+    ctx: typer.Context, channel: ChannelArgument, reason: ReasonOption, version: VersionOption = None,
+    keys_from: KeysOption = None, home: HomeOption = DEFAULT, dry_run: DryRun = False,
+) -> None:  # fmt: skip
+    """Stop a version from spreading. Who has it keeps it."""
+    _edit(ctx, Home(home, keys_from or ()), channel, lambda c: edits.halt(c, _version(version), reason, now()),
+          dry_run=dry_run)  # fmt: skip
+
+
+@app.command()
+def resume(
+    ctx: typer.Context, channel: ChannelArgument, version: VersionOption = None,
+    keys_from: KeysOption = None, home: HomeOption = DEFAULT, dry_run: DryRun = False,
+) -> None:  # fmt: skip
+    """Let a halted version go on where it stood."""
+    _edit(ctx, Home(home, keys_from or ()), channel, lambda c: edits.resume(c, _version(version), now()),
+          dry_run=dry_run)  # fmt: skip
+
+
+@app.command("pull-back")
+def pull_back(
+    ctx: typer.Context,
+    channel: ChannelArgument,
+    reason: ReasonOption,
+    version: VersionOption = None,
+    to: Annotated[
+        str | None, typer.Option("--to", help="Where to; the newest good version below unless given.")
+    ] = None,
+    waves: WavesOption = "urgent",
+    keys_from: KeysOption = None,
+    home: HomeOption = DEFAULT,
+    dry_run: DryRun = False,
+) -> None:
+    """Take a version back: nobody gets it any more, and who has it goes down again."""
+    plan = parse_waves(waves)
+
+    def edit(one: Channel) -> Channel:
+        return edits.pull_back(one, _version(version), _version(to), reason, plan, now())
+
+    _edit(ctx, Home(home, keys_from or ()), channel, edit, dry_run=dry_run)
+
+
+@app.command()
+def floor(
+    ctx: typer.Context, channel: ChannelArgument, version: Annotated[str, typer.Argument(help="Which version.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why; left out, it is a floor no more.")] = "",
+    keys_from: KeysOption = None, home: HomeOption = DEFAULT, dry_run: DryRun = False,
+) -> None:  # fmt: skip
+    """Make a version one that older machines must pass through."""
+    _edit(ctx, Home(home, keys_from or ()), channel, lambda c: edits.floor(c, _version(version), reason, now()),
+          dry_run=dry_run)  # fmt: skip
+
+
+@app.command("dead-end")
+def dead_end(
+    ctx: typer.Context, channel: ChannelArgument, version: Annotated[str, typer.Argument(help="Which version.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why; left out, it is a dead end no more.")] = "",
+    keys_from: KeysOption = None, home: HomeOption = DEFAULT, dry_run: DryRun = False,
+) -> None:  # fmt: skip
+    """Say of a version that machines which run it cannot be updated."""
+    _edit(ctx, Home(home, keys_from or ()), channel, lambda c: edits.dead_end(c, _version(version), reason, now()),
+          dry_run=dry_run)  # fmt: skip
+
+
+@app.command()
+def secure(
+    ctx: typer.Context, channel: ChannelArgument, version: Annotated[str, typer.Argument(help="Which version.")],
+    keys_from: KeysOption = None, home: HomeOption = DEFAULT, dry_run: DryRun = False,
+) -> None:  # fmt: skip
+    """Name the oldest version that is still secure. Nothing leads below it."""
+    _edit(ctx, Home(home, keys_from or ()), channel, lambda c: edits.secure(c, Version.parse(version), now()),
+          dry_run=dry_run)  # fmt: skip
+
+
+@app.command()
+def renew(ctx: typer.Context, keys_from: KeysOption = None, home: HomeOption = DEFAULT) -> None:
+    """Sign anew what would expire: the timestamp always, the rest in the last third of its time. Made for a timer."""
+    log = steps(ctx)
+    moment = now()
+    with Home(home, keys_from or ()).changing() as repository, log.step("Renewing"):
+        state = repository.load()
+        due: list[str] = []
+        cannot: list[str] = []
+        for role in ("targets", *state.channels):
+            lifetime = LIFETIMES.get(role, CHANNEL_LIFETIME)
+            if state.signed(role).expires - moment < lifetime / 3:
+                able = repository.keyring.able(state.keyids(role))
+                (due if able else cannot).append(role)
+        made = repository.commit(state, Change(renew=due), moment)
+        for role in (*due, "snapshot", "timestamp"):
+            log.note(f"{role} is good until {made.signed(role).expires:%Y-%m-%d}")
+    if state.root.expires - moment < LIFETIMES["root"] / 4:
+        typer.echo(f"root is good until {state.root.expires:%Y-%m-%d}: orlop release rotate-keys root", err=True)
+    if cannot:
+        raise Missing(
+            f"no key here signs for {', '.join(cannot)}, which expires soon",
+            hint="run the same with --keys and the folder that has it",
+        )
+
+
+@app.command("gc")
+def collect(
+    ctx: typer.Context,
+    keep: Annotated[
+        int | None, typer.Option("--keep", help="First let each channel forget all but so many versions.", min=1)
+    ] = None,
+    keys_from: KeysOption = None,
+    home: HomeOption = DEFAULT,
+    dry_run: DryRun = False,
+) -> None:
+    """Remove what nothing leads to any more."""
+    log = steps(ctx)
+    with Home(home, keys_from or ()).changing() as repository:
+        state = repository.load()
+        if keep is not None:
+            state = _forget(log, repository, state, keep, dry_run=dry_run)
+        found = gc.garbage(repository.storage, state)
+        size = sum(item.bytes for item in found)
+        if dry_run:
+            for item in found:
+                typer.echo(item.path)
+        else:
+            with log.step(f"Removing {len(found)} files"):
+                gc.collect(repository.storage, found)
+        typer.echo(f"{len(found)} files, {size / 1e6:.1f} MB{' would go' if dry_run else ' are gone'}")
+
+
+def _forget(log: Steps, repository: Repository, state: State, keep: int, *, dry_run: bool) -> State:
+    documents, drop = {}, {}
+    for name, channel in state.documents.items():
+        made, gone = edits.forget(channel, keep, now())
+        if gone:
+            documents[name] = made
+            drop[name] = [image.index for entry in gone for image in entry.images]
+            log.note(f"{name} forgets {', '.join(str(entry.version) for entry in gone)}")
+    if dry_run or not documents:
+        return state
+    return repository.commit(state, Change(documents=documents, drop=drop), now())
+
+
+def _edit(ctx: typer.Context, home: Home, name: str, edit: Edit, *, dry_run: bool, group: str = "") -> None:
+    """Change a channel's document, saying first what machines will do."""
+    log = steps(ctx)
+    with home.changing() as repository:
+        state = repository.load()
+        made = edit(state.document(name))
+        _foretell(log, state, made, group)
+        if not dry_run:
+            repository.commit(state, Change(documents={name: made}), now())
+
+
+def _foretell(log: Steps, state: State, made: Channel, group: str = "") -> None:
+    where = f"channel {made.name}" + (f", group {group}" if group else "")
+    log.note(f"what machines on {where} will do:")
+    for line in preview(state.documents.get(made.name), made, now(), group=group):
+        log.note(f"  {line}")
+
+
+def _version(text: str | None) -> Version | None:
+    return None if text is None else Version.parse(text)
+
+
+def _text(path: Path | None) -> str:
+    if path is None:
+        return ""
+    try:
+        return path.read_text().strip()
+    except (OSError, ValueError) as e:
+        raise BadInput(f"{path} cannot be read: {e}", hint="--notes names a text file") from None
+
+
+def _folder(image: str | None) -> Path:
+    if image is not None and Path(image).is_dir():
+        return Path(image)
+    return builder.find(workspace(), image)
+
+
+def _indexed(folder: Path) -> Path:
+    """The image's folder with its index in it: images of before had none."""
+    about = builder.manifest(folder)
+    version = Version.parse(str(about["version"]))
+    if not (folder / index_name(version)).exists():
+        write_index(folder, make_index(folder, version, str(about["roothash"])))
+    return folder
+
+
+def _zstd(log: Steps, work: Path, channel: Channel, patches: int) -> Sequence[str]:
+    """The SDK's zstd, which may write in `work`, when there is something to make patches from."""
+    if not patches or not channel.entries:
+        return ()
+    ws = workspace()
+    ensure(ws, log)
+    return in_sdk(ws, ["zstd"], binds=[work.resolve()])

@@ -1,0 +1,126 @@
+"""Where a publisher keeps a release repository, and how its commands open it.
+
+    release/
+      repo/          what is served: metadata, targets, blobs
+      keys/          keys of the online roles and the channels; never served
+      root-keys/     root keys, until they are taken away to where they belong
+      root.json      the first root: goes into images, and to whoever wants to verify
+      root.draft.json  the next root, while it travels to those who sign it
+      memory/        what this publisher has seen of the repository, so that a rollback of it is noticed
+
+Lifetime: one `Home` a command. The passphrase is asked for at most once, and only when something is signed.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from orlop.control.releases.keys import Keyring
+from orlop.control.releases.repository import Repository
+from orlop.control.releases.storage import FolderStorage
+from orlop.errors import BadInput, Missing
+from orlop.trust.cache import FolderCache
+
+PASSPHRASE_FILE = "ORLOP_PASSPHRASE_FILE"  # noqa: S105  # noqa: S105 — a name in the environment
+
+HomeOption = Annotated[
+    Path, typer.Option("--home", envvar="ORLOP_RELEASE", help="The publisher's folder.", show_default=True)
+]
+KeysOption = Annotated[
+    list[Path] | None, typer.Option("--keys", help="A further folder of keys, say of a stick; may be repeated.")
+]
+DEFAULT = Path("release")
+
+
+@dataclass(frozen=True)
+class Home:
+    folder: Path
+    more_keys: Sequence[Path] = field(default_factory=tuple)
+
+    @property
+    def repo(self) -> Path:
+        return self.folder / "repo"
+
+    @property
+    def keys(self) -> Path:
+        return self.folder / "keys"
+
+    @property
+    def root_keys(self) -> Path:
+        return self.folder / "root-keys"
+
+    @property
+    def root(self) -> Path:
+        return self.folder / "root.json"
+
+    @property
+    def draft(self) -> Path:
+        return self.folder / "root.draft.json"
+
+    @property
+    def storage(self) -> FolderStorage:
+        return FolderStorage(self.repo)
+
+    def keyring(self) -> Keyring:
+        for folder in self.more_keys:
+            if not folder.is_dir():
+                raise Missing(f"there is no folder {folder}", hint="--keys names a folder that holds .key files")
+        return Keyring([self.keys, self.root_keys, *self.more_keys], passphrase)
+
+    def repository(self, keyring: Keyring | None = None) -> Repository:
+        """Raises Missing when there is none."""
+        try:
+            given = self.root.read_bytes()
+        except FileNotFoundError:
+            raise Missing(
+                f"{self.folder} holds no release repository",
+                hint=f"orlop release init makes one; --home or ORLOP_RELEASE names another folder than {self.folder}",
+            ) from None
+        return Repository(self.storage, keyring or self.keyring(), given, FolderCache(self.folder / "memory"))
+
+    @contextmanager
+    def changing(self) -> Iterator[Repository]:
+        """The repository, with the right to change it. Raises Missing or Busy."""
+        repository = self.repository()
+        with self.storage.lock():
+            yield repository
+
+
+def passphrase() -> str:
+    """Of the keys: from the file that ORLOP_PASSPHRASE_FILE names, or asked for."""
+    return _passphrase(lambda: str(typer.prompt("Passphrase of the keys", hide_input=True, err=True)))
+
+
+def new_passphrase() -> str:
+    """For new keys: asked for twice."""
+    return _passphrase(
+        lambda: str(typer.prompt("Passphrase for the new keys", hide_input=True, confirmation_prompt=True, err=True))
+    )
+
+
+def _passphrase(ask: Callable[[], str]) -> str:
+    if named := os.environ.get(PASSPHRASE_FILE):
+        try:
+            return Path(named).read_text().rstrip("\n")
+        except (OSError, ValueError) as e:
+            raise BadInput(f"the file in {PASSPHRASE_FILE} cannot be read: {e}") from None
+    if not sys.stdin.isatty():
+        raise BadInput(
+            "the keys need their passphrase, and there is no terminal to ask for it",
+            hint=f"put it into a file that only you can read, and name that in {PASSPHRASE_FILE}",
+        )
+    return ask()
+
+
+def now() -> datetime:
+    """The one moment of a command."""
+    return datetime.now(UTC).replace(microsecond=0)

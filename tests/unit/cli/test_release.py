@@ -1,0 +1,262 @@
+"""`orlop release` as a publisher uses it: the real command, real keys, small images."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import urllib.request
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from orlop.cli.app import app
+from orlop.cli.release_home import Home
+from orlop.control.releases import keys
+from orlop.control.releases.serve import server
+from tests.unit.control.releases.images import WORDS, make_image
+
+REPOSITORY = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a passphrase, two images and nothing else."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ORLOP_STATE", str(tmp_path / "state"))
+    monkeypatch.delenv("ORLOP_RELEASE", raising=False)
+    (tmp_path / "pass").write_text(WORDS + "\n")
+    monkeypatch.setenv("ORLOP_PASSPHRASE_FILE", str(tmp_path / "pass"))
+    make_image(tmp_path / "state/images", "20261201.1")
+    make_image(tmp_path / "state/images", "20261202.1", 3, {"podman": "5.4.2+ds1-2+deb13u1", "crun": "1.21-1"})
+    return tmp_path
+
+
+def run(*args: str) -> Result:
+    return CliRunner().invoke(app, ["release", *args])
+
+
+def good(*args: str) -> str:
+    done = run(*args)
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def refused(message: str, *args: str) -> None:
+    done = run(*args)
+    assert done.exit_code == 1, done.output
+    assert message in done.output
+
+
+def shown(channel: str = "alpha") -> list[dict[str, object]]:
+    about = json.loads(run("show", channel, "--json").stdout)
+    found: list[dict[str, object]] = about["channels"][0]["versions"]
+    return found
+
+
+def test_a_release_from_its_first_key_to_its_last_channel(here: Path) -> None:
+    out = good("init")
+    assert "release/repo is a repository with the channels alpha, beta, stable" in out
+    assert sorted(p.name for p in (here / "release").iterdir()) == ["keys", "memory", "repo", "root-keys", "root.json"]
+    assert all(p.stat().st_mode & 0o077 == 0 for p in (here / "release/keys").iterdir())
+    assert "machines on an older version: go to 20261201.1 from" in good("publish", "20261201.1", "--waves", "at-once")
+    out = good("publish", "20261202.1", "--patches", "0")
+    assert "podman 5.4.2+ds1-2 → 5.4.2+ds1-2+deb13u1 (stable update)" in out
+    assert "crun 1.21-1 is new" in out
+    assert "machines on 20261201.1: go to 20261202.1 from" in out
+    good("promote", "alpha", "beta", "--patches", "0")
+    good("promote", "beta", "stable", "--waves", "urgent", "--patches", "0")
+    assert [v["version"] for v in shown("stable")] == ["20261202.1"]
+    assert "✗" not in good("verify", "--bytes")
+    assert "20261202.1" in good("show")
+
+
+def test_what_a_manager_says_of_a_channel(here: Path) -> None:
+    good("init")
+    good("publish", "20261201.1")
+    good("publish", "20261202.1", "--patches", "0")
+    assert "20261202.1 is halted (it crashes)" in good("halt", "alpha", "--reason", "it crashes")
+    assert shown()[0]["said"] == "halted: it crashes"
+    good("resume", "alpha")
+    good("wave", "alpha", "fast", "--group", "canary")
+    good("floor", "alpha", "20261201.1", "--reason", "new keys")
+    good("dead-end", "alpha", "20261201.1", "--reason", "cannot go on")
+    assert shown()[1]["said"] == "floor: new keys; dead end: cannot go on"
+    good("dead-end", "alpha", "20261201.1")
+    good("floor", "alpha", "20261201.1")
+    assert "go back to 20261201.1" in good("pull-back", "alpha", "--reason", "it crashes", "--waves", "1:100")
+    assert shown()[0]["said"] == "pulled back to 20261201.1: it crashes; own waves for group canary"
+    good("secure", "alpha", "20261201.1")
+    refused("no version here is as new as that", "secure", "alpha", "20261202.1")
+    assert "✗" not in good("verify")
+    assert here.exists()
+
+
+def test_a_dry_run_says_and_changes_nothing(here: Path) -> None:
+    good("init")
+    good("publish", "20261201.1")
+    before = {p: p.read_bytes() for p in (here / "release").rglob("*") if p.is_file()}
+    for args in (
+        ["publish", "20261202.1", "--dry-run"],
+        ["promote", "alpha", "beta", "--dry-run"],
+        ["halt", "alpha", "--reason", "x", "--dry-run"],
+        ["gc", "--dry-run"],
+    ):
+        out = good(*args)
+        assert "what machines on channel" in out or "would go" in out
+    assert {p: p.read_bytes() for p in (here / "release").rglob("*") if p.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["show"], "holds no release repository"),
+        (["publish"], "holds no release repository"),
+        (["verify"], "the root release/root.json cannot be read"),
+        (["serve"], "holds no repository"),
+        (["root", "show"], "there is no draft"),
+        (["init", "--threshold", "4"], "4 of 3 root keys cannot be asked for"),
+        (["init", "--channel", "root"], "cannot be the name of a channel"),
+        (["init", "--root-key", "none.pub"], "there is no key none.pub"),
+        (["key", "new", "a/b"], "cannot be the name of a key"),
+    ],
+)
+def test_errors_without_a_repository(here: Path, args: list[str], message: str) -> None:
+    refused(message, *args)
+    assert not (here / "release").exists()
+
+
+def test_errors_with_a_repository(here: Path) -> None:
+    good("init")
+    refused("is not empty", "init")
+    refused("there is no image 20261209.1", "publish", "20261209.1")
+    refused("the repository has no channel edge", "publish", "20261201.1", "--channel", "edge")
+    refused("is no plan of waves", "publish", "20261201.1", "--waves", "soon")
+    refused("channel alpha has no version", "promote", "alpha", "beta")
+    refused("there is no role edge", "rotate-keys", "edge")
+    refused("there is no folder nowhere", "renew", "--keys", "nowhere")
+    (here / "pass").write_text("another passphrase")
+    refused("the passphrase does not open", "publish", "20261201.1")
+    os.environ.pop("ORLOP_PASSPHRASE_FILE")
+    refused("there is no terminal to ask for it", "publish", "20261201.1")
+
+
+def test_a_ceremony_of_three_machines(here: Path) -> None:
+    """Anna, Ben and Cleo each make a root key; public halves go to the publisher, the draft goes round."""
+    for name in ("anna", "ben", "cleo"):
+        good("key", "new", f"root-{name}", "--out", name)
+    public = [str(next((here / name).glob("*.pub"))) for name in ("anna", "ben", "cleo")]
+    assert all(not keys.read(Path(p)).signs for p in public)
+    good("init", *(word for p in public for word in ("--root-key", p)))
+    refused("holds no release repository", "publish", "20261201.1")
+    refused("has 0 of the 2 signatures", "root", "apply")
+    travelling = here / "draft.json"
+    travelling.write_bytes((here / "release/root.draft.json").read_bytes())
+    for name in ("anna", "cleo"):
+        assert f"root-{name}" in good("root", "sign", str(travelling), "--keys", name, "--home", f"{name}/none")
+    assert "signed for the new root by 2 of 2" in good("root", "show", str(travelling))
+    good("root", "apply", str(travelling))
+    good("publish", "20261201.1")
+    assert "✗" not in good("verify")
+    assert not list((here / "release/root-keys").glob("*.key")) or not any(
+        keys.read(p).signs for p in (here / "release/root-keys").glob("*.key")
+    )
+    # a root key is lost: the other two give a new set
+    good("key", "new", "root-dora", "--out", "dora")
+    fresh = [public[0], public[2], str(next((here / "dora").glob("*.pub")))]
+    out = good("rotate-keys", "root", *(word for p in fresh for word in ("--key", p)))
+    assert "to be signed by more root keys" in out
+    refused("has 0 of the 2 signatures that the current root asks for", "root", "apply")
+    for name in ("anna", "cleo"):
+        good("root", "sign", "--keys", name)
+    good("root", "apply")
+    assert "✗" not in good("verify")
+    assert json.loads(run("show", "--json").stdout)["roles"][0]["version"] == 2
+
+
+@pytest.mark.parametrize("role", ["timestamp", "snapshot", "targets", "alpha", "root"])
+def test_rotation_with_all_keys_at_hand(here: Path, role: str) -> None:
+    good("init")
+    good("publish", "20261201.1")
+    before = {r["role"]: r["keys"] for r in json.loads(run("show", "--json").stdout)["roles"]}
+    good("rotate-keys", role)
+    after = {r["role"]: r["keys"] for r in json.loads(run("show", "--json").stdout)["roles"]}
+    assert {name for name in before if before[name] != after[name]} == {role}
+    retired = list((here / "release").rglob("retired/*.key"))
+    assert len(retired) == len(before[role])
+    good("publish", "20261202.1", "--patches", "0")
+    assert "✗" not in good("verify")
+
+
+def test_two_rotations_in_one_draft(here: Path) -> None:
+    good("init")
+    (here / "release/root-keys").rename(here / "safe")
+    good("rotate-keys", "timestamp")
+    good("rotate-keys", "snapshot")
+    good("root", "sign", "--keys", "safe")
+    good("root", "apply")
+    about = json.loads(run("show", "--json").stdout)
+    assert about["roles"][0]["version"] == 2
+    assert not Home(here / "release").draft.exists()
+    good("publish", "20261201.1")
+
+
+@pytest.mark.usefixtures("here")
+def test_renewal_for_a_timer() -> None:
+    good("init")
+    first = json.loads(run("show", "--json").stdout)["roles"]
+    good("renew")
+    second = json.loads(run("show", "--json").stdout)["roles"]
+    versions = {r["role"]: r["version"] for r in second}
+    assert versions["timestamp"] == {r["role"]: r["version"] for r in first}["timestamp"] + 1
+    assert versions["targets"] == 1
+
+
+@pytest.mark.usefixtures("here")
+def test_garbage() -> None:
+    good("init")
+    good("publish", "20261201.1", "--waves", "at-once")
+    for _ in range(3):
+        good("renew")
+    assert "files, 0.0 MB would go" in good("gc", "--dry-run")
+    assert "are gone" in good("gc", "--keep", "1")
+    assert "✗" not in good("verify", "--bytes")
+    assert "0 files" in good("gc")
+
+
+def test_an_outsider_needs_an_address_and_the_first_root(here: Path) -> None:
+    good("init")
+    good("publish", "20261201.1")
+    made = server(here / "release/repo", "127.0.0.1", 0)
+    thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        url = f"http://127.0.0.1:{made.server_address[1]}/"
+        args = ("verify", url, "--root", "release/root.json", "--home", "none")
+        assert "✓ channel alpha: 20261201.1" in good(*args, "--bytes")
+        next((here / "release/repo/blobs").iterdir()).unlink()
+        refused("of what it promises", *args)
+    finally:
+        made.shutdown()
+        made.server_close()
+        thread.join()
+
+
+def test_serve_says_where_and_ends_when_told(here: Path) -> None:
+    good("init")
+    child = subprocess.Popen(
+        [sys.executable, "-m", "orlop", "release", "serve", "--port", "0", "--home", str(here / "release")],
+        cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    try:
+        assert child.stdout is not None
+        url = child.stdout.readline().strip()
+        with urllib.request.urlopen(url + "metadata/timestamp.json", timeout=10) as answer:
+            assert json.load(answer)["signed"]["_type"] == "timestamp"
+    finally:
+        child.terminate()
+        child.communicate(timeout=10)
+    assert child.returncode == 143
