@@ -1,11 +1,10 @@
 """A million machines over the waves of a release: `python -m bench.rollout [--plan NAME] [--machines N] [--json]`.
 
-Each machine has a secret; the policy's own position says when a version reaches it. What is shown is when they become
-eligible: the curve as a plot, and beside it what an attacker of one's own reboot lock fears, the largest number in any
-one minute, held against the rate of the wave that minute lies in. A halt in the middle is part of it: the curve stands
-still, and goes on where it stood.
+Each machine has a secret; its position in the rollout says when the version reaches it. What is shown is when machines
+become eligible: the curve as a plot, and beside it the largest number in any one minute, held against the rate of the
+wave that the minute lies in. A halt is part of it: the curve stands still, and goes on where it stood.
 
-Counting noise is not a cliff: of n machines expected in a minute, n + 6·√n are still expected once in a billion minutes.
+Counting noise is not a cliff: of n machines expected in a minute, n + 6·√n still come about once in a billion minutes.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ ROWS, COLUMNS = 24, 60
 
 @dataclass(frozen=True)
 class Curve:
-    """`minutes[n]` is how many machines become eligible in minute n after the start; `expected[n]` what the waves say."""
+    """`minutes[n]` is how many machines become eligible in minute n, `expected[n]` how many the waves say."""
 
     minutes: list[int]
     expected: list[float]
@@ -110,9 +109,7 @@ def main() -> int:
         print(*plot(curve, args.machines), sep="\n")
         verdict = "no instant at which more become eligible than the wave's rate" if curve.smooth else "A CLIFF"
         print(f"{args.machines} machines in {took:.1f} s: {verdict}")
-        print(
-            f"worst minute: {curve.worst:.1f} standard deviations of counting above its wave's rate (limit {SIGMAS:.0f})"
-        )
+        print(f"worst minute: {curve.worst:.1f} standard deviations above its wave's rate (limit {SIGMAS:.0f})")
         print(f"most in one minute: {max(curve.minutes)}; with waves as steps it would be {cliff}")
     return 0 if curve.smooth else 1
 

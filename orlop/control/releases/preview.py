@@ -65,7 +65,12 @@ def outlooks(channel: Channel, now: datetime, arch: str, group: str, also: Chann
 def said(outlook: Outlook) -> str:
     if len(outlook.parts) == 1:
         return outlook.parts[0][1]
-    return "; ".join(f"{share:.0%} {text}" for share, text in outlook.parts)
+    return "; ".join(f"{_percent(share)} {text}" for share, text in outlook.parts)
+
+
+def _percent(share: float) -> str:
+    """Of a sample: that some are in it is told even when they are few."""
+    return "under 1%" if share < 0.01 else "over 99%" if share > 0.99 else f"{share:.0%}"
 
 
 def _part(found: Answer, current: Version) -> str:
