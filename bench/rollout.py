@@ -4,7 +4,7 @@ Each machine has a secret; its position in the rollout says when the version rea
 become eligible: the curve as a plot, and beside it the largest number in any one minute, held against the rate of the
 wave that the minute lies in. A halt is part of it: the curve stands still, and goes on where it stood.
 
-Counting noise is not a cliff: of n machines expected in a minute, n + 6·√n still come about once in a billion minutes.
+Counting noise is no cliff: of n machines expected in a minute, n + 6·√n still come about once in a billion minutes.
 """
 
 from __future__ import annotations
