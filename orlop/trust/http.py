@@ -42,8 +42,11 @@ class FolderFetch:
     folder: Path
 
     def __call__(self, path: str, most: int) -> bytes | None:
+        parts = unquote(path).split("/")
+        if "" in parts or ".." in parts:
+            return None  # nothing outside of the folder
         try:
-            with (self.folder / unquote(path)).open("rb") as f:
+            with self.folder.joinpath(*parts).open("rb") as f:
                 return _at_most(f.read(most + 1), most, path)
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return None
@@ -57,7 +60,7 @@ class HttpFetch:
     seconds: float
 
     def __call__(self, path: str, most: int) -> bytes | None:
-        url = urljoin(self.base, path)
+        url = self.base + path
         deadline = self.seconds + most / SLOWEST
         for _ in range(MAX_REDIRECTS + 1):
             status, found = _get(url, most, path, deadline)

@@ -38,6 +38,7 @@ from orlop.trust.cache import MemoryCache
 from orlop.trust.errors import Refused
 
 Draft = Metadata[Root]
+BEFORE = "keys_of_the_root_before"  # travels with a draft, unsigned, for those who have no repository at hand
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def following(current: Root, now: datetime) -> Draft:
     root = deepcopy(current)
     root.version += 1
     root.expires = now.replace(microsecond=0) + LIFETIMES["root"]
-    return Metadata(root)
+    return Metadata(root, unrecognized_fields={BEFORE: list(current.roles["root"].keyids)})
 
 
 def replace_keys(draft: Draft, role: str, keys: Sequence[KeyFile], threshold: int | None = None) -> None:
@@ -107,10 +108,9 @@ def decode(raw: bytes, where: str) -> Draft:
 
 
 def sign(draft: Draft, keyring: Keyring) -> list[KeyFile]:
-    """Sign with every key here that is not another role's: the old root's keys are not in the draft. Raises Missing."""
-    roots = set(draft.signed.roles["root"].keyids)
-    others = {i for role in TOP[1:] for i in draft.signed.roles[role].keyids} - roots
-    able = [key for key in keyring.keys.values() if key.signs and key.keyid not in others]
+    """Sign with every root key here, of the draft's and of the root's before it. Raises Missing."""
+    before = draft.unrecognized_fields.get(BEFORE, [])
+    able = keyring.able(list(dict.fromkeys([*draft.signed.roles["root"].keyids, *before])))
     if not able:
         raise Missing("no root key can sign here", hint="name the folder that has it with --keys")
     for key in able:
@@ -168,8 +168,7 @@ def create(repository: Repository, draft: Draft, channels: Mapping[str, KeyFile]
     state = State(draft.signed, timestamp, snapshot, targets, {}, {})
     change = Change(documents={name: Channel(name, now) for name in channels}, targets=targets)
     files, made = repository.prepare(state, change, now)
-    root = draft.to_bytes(JSONSerializer(compact=True))
-    repository.write([("metadata/1.root.json", root), *files.items()])
+    repository.write([("metadata/1.root.json", _published(draft)), *files.items()])
     return made
 
 
@@ -190,7 +189,7 @@ def apply(repository: Repository, draft: Draft, now: datetime) -> State:
     now = now.replace(microsecond=0)
     new = draft.signed
     name = f"metadata/{new.version}.root.json"
-    root = {name: draft.to_bytes(JSONSerializer(compact=True))}
+    root = {name: _published(draft)}
     begun = repository.storage.read(name) == root[name]
     try:
         state = repository.load()
@@ -226,6 +225,11 @@ def apply(repository: Repository, draft: Draft, now: datetime) -> State:
     *named, timestamp = files.items()
     repository.write([*before.items(), *named, *root.items(), timestamp])
     return state
+
+
+def _published(draft: Draft) -> bytes:
+    """The root as machines get it."""
+    return Metadata(draft.signed, dict(draft.signatures)).to_bytes(JSONSerializer(compact=True))
 
 
 def _by_both(

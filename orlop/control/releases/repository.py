@@ -96,7 +96,13 @@ class Repository:
 
     def load(self) -> State:
         """The signed state. Raises Refused or Unreachable when it is not one that a machine would believe."""
-        return load(self.storage, self.given, self.memory)
+        try:
+            return load(self.storage, self.given, self.memory)
+        except Refused as e:
+            raise Refused(
+                f"the repository is not as it was left: {e.message}",
+                hint="nothing was signed on top of it; who restored it from a copy removes the memory beside its keys",
+            ) from None
 
     def commit(self, state: State, change: Change, now: datetime) -> State:
         """Sign and write the change. Raises Missing when a key is not here; then nothing was written."""

@@ -104,7 +104,7 @@ class FolderStorage:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        with locked(self.folder / ".lock", f"the repository {self.folder}"):
+        with locked(self.folder.with_name(f".{self.folder.name}.lock"), f"the repository {self.folder}"):
             yield
 
 

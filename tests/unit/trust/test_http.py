@@ -50,6 +50,8 @@ def test_a_folder_is_as_good(tmp_path: Path) -> None:
     for name in (str(tmp_path), f"file://{tmp_path}"):
         assert fetcher(name)("a.json", 5) == b"hello"
         assert fetcher(name)("none/b", 5) is None
+        assert fetcher(name)("../a.json", 5) is None
+        assert fetcher(name)(f"/{tmp_path}/a.json", 5) is None
         with pytest.raises(Refused, match="longer than the 4 bytes"):
             fetcher(name)("a.json", 4)
 

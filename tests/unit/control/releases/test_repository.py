@@ -373,6 +373,19 @@ def test_a_draft_travels_as_a_file(publisher: Publisher) -> None:
     assert publisher.repository.load().root.version == 2
 
 
+def test_a_root_is_signed_by_root_keys_alone(publisher: Publisher) -> None:
+    """Even of one that is replaced by it, and by nobody else whose key is at hand."""
+    roots = {key.keyid for key in publisher.roots}
+    assert set(publisher.draft.signatures) == roots
+    draft = ceremony.following(publisher.repository.load().root, publisher.now)
+    fresh = [publisher.keyring.make(f"root-{n}") for n in (4, 5)]
+    ceremony.replace_keys(draft, "root", fresh)
+    ceremony.sign(draft, publisher.keyring)
+    assert set(draft.signatures) == roots | {key.keyid for key in fresh}
+    ceremony.apply(publisher.repository, draft, publisher.now)
+    assert b"keys_of_the_root_before" not in (publisher.storage.read("metadata/2.root.json") or b"")
+
+
 def test_drafts_that_are_none(publisher: Publisher) -> None:
     for raw in (b"", b"{}", publisher.storage.read("metadata/timestamp.json") or b""):
         with pytest.raises(BadInput, match="is no root draft"):
