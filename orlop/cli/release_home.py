@@ -2,6 +2,7 @@
 
     release/
       repo/          what is served: metadata, targets, blobs
+      storage        in its place, when the repository is elsewhere: its s3:// address
       keys/          keys of the online roles and the channels; never served
       root-keys/     root keys, until they are taken away to where they belong
       root.json      the first root: goes into images, and to whoever wants to verify
@@ -26,7 +27,8 @@ import typer
 
 from orlop.control.releases.keys import Keyring
 from orlop.control.releases.repository import Repository
-from orlop.control.releases.storage import FolderStorage
+from orlop.control.releases.s3 import Credentials, S3Storage
+from orlop.control.releases.storage import FolderStorage, Storage
 from orlop.errors import BadInput, Missing
 from orlop.trust.cache import FolderCache
 
@@ -67,7 +69,13 @@ class Home:
         return self.folder / "root.draft.json"
 
     @property
-    def storage(self) -> FolderStorage:
+    def address(self) -> Path:
+        return self.folder / "storage"
+
+    @property
+    def storage(self) -> Storage:
+        if self.address.exists():
+            return S3Storage(self.address.read_text().strip(), Credentials.find())
         return FolderStorage(self.repo)
 
     def keyring(self) -> Keyring:

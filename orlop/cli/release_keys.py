@@ -37,6 +37,9 @@ def init(
             "--root-key", help="Public half of a root key made elsewhere; may be repeated. None is made here."
         ),
     ] = None,
+    storage: Annotated[
+        str | None, typer.Option("--storage", help="Keep it there: s3://BUCKET/PREFIX?endpoint=URL&region=NAME.")
+    ] = None,
 ) -> None:
     """Make a repository and its keys. With --root-key the first root is a draft for the others to sign."""
     channels = [check_name(name) for name in channel or STANDARD]
@@ -47,6 +50,9 @@ def init(
     moment = now()
     with steps(ctx).step("Making keys"), made_beside(home) as work:
         made = Home(work)
+        if storage:
+            write_atomic(made.address, storage + "\n")
+        must_be_new(made.storage)
         salt = keys.new_salt()
         roots = given or [keys.generate(f"root-{n}", words, salt) for n in range(1, root_keys + 1)]
         own = {name: keys.generate(name, words, salt) for name in (*ONLINE, *channels)}
@@ -67,7 +73,7 @@ def init(
         typer.echo(f"{Home(home).draft}: the first root, to be signed by {threshold} of {len(roots)} root keys")
         typer.echo("then: orlop release root apply")
     else:
-        typer.echo(f"{home}/repo is a repository with the channels {', '.join(channels)}")
+        typer.echo(f"{storage or home / 'repo'} is a repository with the channels {', '.join(channels)}")
         typer.echo(
             f"{home}/root.json goes into images; take the keys in {home}/root-keys away to {len(roots)} safe places"
         )

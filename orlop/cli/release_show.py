@@ -13,7 +13,7 @@ from rich.table import Table
 
 from orlop.cli.release_home import DEFAULT, Home, HomeOption, now
 from orlop.control.releases.audit import audit
-from orlop.control.releases.repository import TOP, State
+from orlop.control.releases.repository import TOP, State, StorageFetch
 from orlop.control.releases.serve import server
 from orlop.errors import BadInput, Busy, Missing
 from orlop.model.channel import Channel, Entry
@@ -116,7 +116,8 @@ def verify(
             f"the root {path} cannot be read: {e.strerror}", hint="--root names the first root.json"
         ) from None
     bad = 0
-    for finding in audit(fetcher(url or str(Home(home).repo)), given, now(), bytes_too=all_bytes):
+    fetch = fetcher(url) if url else StorageFetch(Home(home).storage)
+    for finding in audit(fetch, given, now(), bytes_too=all_bytes):
         mark = "✗" if not finding.good else "!" if finding.soon else "✓"
         typer.echo(f"{mark} {finding.what}" + (": renew it" if finding.soon and finding.good else ""))
         bad += not finding.good

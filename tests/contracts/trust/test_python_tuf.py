@@ -36,7 +36,7 @@ def publisher(tmp_path: Path) -> Publisher:
 
 @pytest.fixture
 def url(publisher: Publisher) -> Iterator[str]:
-    made = server(publisher.storage.folder, "127.0.0.1", 0)
+    made = server(publisher.folder / "repo", "127.0.0.1", 0)
     thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{made.server_address[1]}/"

@@ -17,6 +17,7 @@ from orlop.cli.app import app
 from orlop.cli.release_home import Home
 from orlop.control.releases import keys
 from orlop.control.releases.serve import server
+from tests.simulators.s3 import WHO, storing
 from tests.unit.control.releases.images import WORDS, make_image
 
 REPOSITORY = Path(__file__).parents[3]
@@ -243,6 +244,27 @@ def test_an_outsider_needs_an_address_and_the_first_root(here: Path) -> None:
         made.shutdown()
         made.server_close()
         thread.join()
+
+
+def test_a_repository_in_s3(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with storing() as (url, bucket):
+        refused("there are no credentials for the storage", "init", "--storage", url)
+        for name, value in (
+            ("ACCESS_KEY_ID", WHO.key),
+            ("SECRET_ACCESS_KEY", WHO.secret),
+            ("SESSION_TOKEN", WHO.token),
+        ):
+            monkeypatch.setenv(f"AWS_{name}", value)
+        refused("names no S3-style storage", "init", "--storage", "s3://bucket")
+        good("init", "--storage", url)
+        good("publish", "20261201.1")
+        good("promote", "alpha", "stable")
+        assert "✓ channel stable: 20261201.1" in good("verify", "--bytes")
+        assert "os/metadata/timestamp.json" in bucket.objects
+        assert "os/.lock" not in bucket.objects
+        refused("there is a repository already", "init", "--storage", url, "--home", "another")
+    assert not (here / "another").exists()
+    assert not (here / "release/repo").exists()
 
 
 def test_serve_says_where_and_ends_when_told(here: Path) -> None:

@@ -17,7 +17,7 @@ from securesystemslib.signer import Signer
 from orlop.control.releases import ceremony, keys
 from orlop.control.releases.keys import KeyFile, Keyring
 from orlop.control.releases.repository import Repository, State
-from orlop.control.releases.storage import FolderStorage, hash_of
+from orlop.control.releases.storage import FolderStorage, Storage, hash_of
 from orlop.image.index import make_index, write_index
 from orlop.model.channel import STANDARD
 from orlop.model.index import BLOCK, PARTS, file_name, verity_blocks
@@ -87,7 +87,7 @@ class Publisher:
         self.draft = ceremony.first({"root": self.roots, **self.online}, 2, self.now)
         ceremony.sign(self.draft, ring)
         self.given = ceremony.encode(self.draft)
-        self.storage = FolderStorage(self.folder / "repo")
+        self.storage: Storage = FolderStorage(self.folder / "repo")
         self.repository = Repository(self.storage, ring, self.given, FolderCache(self.folder / "memory"))
 
     def create(self) -> State:

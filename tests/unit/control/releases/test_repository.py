@@ -15,7 +15,8 @@ from orlop.control.releases import ceremony, edits, gc, publish
 from orlop.control.releases.audit import Finding, audit
 from orlop.control.releases.publish import Built, Wish
 from orlop.control.releases.repository import Change, Repository, State, StorageFetch, load
-from orlop.control.releases.storage import FolderStorage
+from orlop.control.releases.s3 import S3Storage
+from orlop.control.releases.storage import FolderStorage, Storage
 from orlop.errors import BadInput, Missing, OrlopError
 from orlop.model.channel import Channel
 from orlop.model.policy import Go, Machine, answer
@@ -24,7 +25,8 @@ from orlop.model.version import Version
 from orlop.steps import Steps
 from orlop.trust import releases
 from orlop.trust.cache import FolderCache, MemoryCache
-from orlop.trust.errors import Expired, Refused
+from orlop.trust.errors import Expired, Refused, Unreachable
+from tests.simulators.s3 import WHO, storing
 from tests.unit.control.releases.images import Publisher, make_image
 
 NO_ZSTD: Sequence[str] = ()
@@ -231,7 +233,7 @@ def test_a_crash_at_any_write_leaves_a_repository_that_machines_accept(publisher
     assert n > 0
 
 
-def replace_storage(publisher: Publisher, storage: FolderStorage, memory: Path) -> Publisher:
+def replace_storage(publisher: Publisher, storage: Storage, memory: Path) -> Publisher:
     p = copy.copy(publisher)
     p.storage = storage
     p.repository = Repository(storage, publisher.keyring, publisher.given, FolderCache(memory))
@@ -247,6 +249,26 @@ def test_creating_a_repository_can_be_killed_and_begun_again(tmp_path: Path) -> 
             break
         assert p.storage.read("metadata/timestamp.json") is None
     assert not bad(publisher)
+
+
+def test_in_s3_an_interrupted_publication_goes_on_where_it_was(tmp_path: Path) -> None:
+    publisher = Publisher(tmp_path)
+    with storing() as (url, bucket):
+        p = replace_storage(publisher, S3Storage(url, WHO), tmp_path / "memory")
+        p.create()
+        release(p, "20261201.1")
+        bucket.puts.clear()
+        bucket.die_after = 3
+        with pytest.raises(Unreachable):
+            release(p, "20261202.1", changed=3)
+        assert versions(seen(p, "alpha")) == ["20261201.1"]
+        bucket.die_after = None
+        assert len(bucket.puts) == 3
+        release(p, "20261202.1")
+        blobs = [key for key in bucket.puts if "/blobs/" in key]
+        assert len(blobs) == len(set(blobs)) >= 3  # none was sent twice
+        assert versions(seen(p, "alpha")) == ["20261201.1", "20261202.1"]
+        assert not bad(p)
 
 
 def test_what_cannot_be_signed_here_is_not_written(publisher: Publisher) -> None:
@@ -338,7 +360,7 @@ def test_a_lost_key_is_replaced_again_after_a_crash_between_root_and_timestamp(p
     ceremony.sign(draft, publisher.keyring)
     del publisher.keyring.keys[publisher.online["timestamp"][0].keyid]
     for n in range(10):
-        p = replace_storage(publisher, Dying(publisher.storage.folder, n), publisher.folder / "memory")
+        p = replace_storage(publisher, Dying(publisher.folder / "repo", n), publisher.folder / "memory")
         with suppress(Killed):
             ceremony.apply(p.repository, draft, publisher.now)
             break
