@@ -88,11 +88,11 @@ class Frame:
 
 @dataclass(frozen=True)
 class Patch:
-    """A cheaper way to some blocks of `part` for a machine that holds the part whose hash is `base_sha256`."""
+    """A cheaper way to some blocks of `part` for a machine that runs the version `base`, known by its root hash."""
 
     part: PartName
     base: Version
-    base_sha256: str
+    base_root_hash: str
     blob: Blob
     frames: tuple[Frame, ...]
 
@@ -154,7 +154,7 @@ def _part_json(part: Part) -> dict[str, Any]:
 def _patch_json(patch: Patch) -> dict[str, Any]:
     return {
         "part": patch.part,
-        "base": {"version": str(patch.base), "sha256": patch.base_sha256},
+        "base": {"version": str(patch.base), "root_hash": patch.base_root_hash},
         "sha256": patch.blob.sha256,
         "size": patch.blob.size,
         "frames": [[f.first, f.count, f.old_first, f.old_count, f.offset, f.size, f.sha256] for f in patch.frames],
@@ -208,7 +208,7 @@ def _patch(index: Index, fields: _Fields) -> Patch:
         _frame(fields.value("frames", list)[n], f"{fields.at('frames')}[{n}]", index.part(name), blob)
         for n in range(fields.count("frames"))
     )
-    return Patch(name, Version.parse(base.text("version")), base.sha256("sha256"), blob, frames)
+    return Patch(name, Version.parse(base.text("version")), base.sha256("root_hash"), blob, frames)
 
 
 def _frame(row: object, at: str, part: Part, blob: Blob) -> Frame:

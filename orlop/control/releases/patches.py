@@ -87,7 +87,7 @@ def make_patch(
         return None
     with out.open("rb") as f:
         whole = hashlib.file_digest(f, "sha256").hexdigest()
-    return Patch(name, base.version, old.blob.sha256, Blob(whole, out.stat().st_size), tuple(frames))
+    return Patch(name, base.version, base.root_hash, Blob(whole, out.stat().st_size), tuple(frames))
 
 
 def _pack(work: Path, n: int, piece: Piece, new: BinaryIO, old: BinaryIO, zstd: Sequence[str]) -> bytes:

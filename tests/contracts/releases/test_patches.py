@@ -13,7 +13,7 @@ from orlop.control.releases import patches, publish
 from orlop.control.releases.audit import audit
 from orlop.control.releases.publish import Built, Wish
 from orlop.control.releases.repository import StorageFetch
-from orlop.image.index import make_index, read_part
+from orlop.image.index import make_index
 from orlop.model.index import BLOCK, MAX_FRAME, Index, Patch, decode, encode, file_name, verity_blocks
 from orlop.model.rollout import PLANS
 from orlop.model.version import Version
@@ -127,7 +127,7 @@ def test_a_release_is_published_with_patches_from_its_predecessors(ws: Workspace
     found = decode(raw)
     assert [str(p.base) for p in found.patches] == ["20261202.1", "20261203.1", "20261204.1"]
     usr = tmp_path / "images/20261204.1" / file_name(Version.parse("20261204.1"), "usr")
-    assert found.patches[-1].base_sha256 == read_part(usr).blob.sha256
+    assert found.patches[-1].base_root_hash == Built.read(usr.parent).index.root_hash
     blob = tmp_path / "repo" / found.patches[-1].blob.path
     assert set(applied(ws, found.patches[-1], blob, usr, found, tmp_path)) == {0, 1, 2, 3, 4}
     assert all(f.good for f in audit(StorageFetch(publisher.storage), publisher.given, publisher.now, bytes_too=True))
