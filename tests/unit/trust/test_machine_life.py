@@ -70,21 +70,25 @@ class Life(RuleBasedStateMachine):
         name = "timestamp.json" if what == "timestamp" else f"{self.repo.signed(what).version}.{what}.json"
         old = [n for n in then if n.endswith(f"{what}.json")]
         self.lies[name] = then[max(old, key=lambda n: (len(n), n))]
+        self.check()
 
     @rule(then=moments)
     def show_all_old(self, then: dict[str, bytes]) -> None:
         """A whole mirror that stopped then: what is newer is not there."""
         self.lies = {name: then.get(name) for name in self.repo.files}
+        self.check()
 
     @rule(what=st.sampled_from(["root", "timestamp", "snapshot", "stable"]), cut=st.integers(0, 400))
     def damage(self, what: str, cut: int) -> None:
         name = "timestamp.json" if what == "timestamp" else f"{self.repo.signed(what).version}.{what}.json"
         self.lies[name] = self.repo.files[name][:cut]
+        self.check()
 
     @rule()
     def hide_roots(self) -> None:
         for version in range(2, self.repo.root.version + 1):
             self.lies[f"{version}.root.json"] = None
+        self.check()
 
     @rule(name=st.sampled_from(["root.json", "timestamp.json", "snapshot.json", "stable.json", "roots/2.json"]))
     def lose_from_the_cache(self, name: str) -> None:
@@ -121,4 +125,4 @@ class Life(RuleBasedStateMachine):
 
 
 LifeTest = Life.TestCase
-LifeTest.settings = settings(max_examples=150, stateful_step_count=25, deadline=None)
+LifeTest.settings = settings(max_examples=100, stateful_step_count=25, deadline=None)
