@@ -2,76 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from contextlib import suppress
-from datetime import UTC, datetime, timedelta
-from typing import Any
-
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from securesystemslib.formats import encode_canonical
 from securesystemslib.signer import CryptoSigner
-from tuf.api.metadata import MetaFile, TargetFile
+from tuf.api.metadata import MetaFile
 
-from orlop.trust import client, verify
+from orlop.trust import client
 from orlop.trust.cache import MemoryCache
 from orlop.trust.errors import Expired, Refused, Unreachable
-from orlop.trust.verify import Trusted
 from tests.simulators.repository import START, Repository, unreachable
-
-DAY = timedelta(days=1)
-
-
-class Machine:
-    """A machine with the repository's first root in its image, a cache and a clock."""
-
-    def __init__(self, repo: Repository) -> None:
-        self.repo, self.cache, self.now, self.root = repo, MemoryCache(), START, repo.first_root
-
-    def refresh(self) -> Trusted:
-        return client.refresh(self.root, self.cache, self.repo.fetch, self.now)
-
-    def target(self, path: str) -> bytes | None:
-        t, info = client.find(self.refresh(), path, self.cache, self.repo.fetch)
-        return None if info is None else client.target(t, info, self.repo.targets_fetch)
-
-    def refused(self, message: str, kind: type[Exception] = Refused) -> None:
-        """The next check fails like this, and leaves what was trusted for this moment as it was."""
-        before = self.versions()
-        with pytest.raises(kind, match=message):
-            self.target("stable/x")
-        after = self.versions()
-        assert all(after[name] >= before[name] for name in before)
-
-    def versions(self) -> dict[str, int]:
-        return {
-            name.removesuffix(".json"): json.loads(raw)["signed"]["version"]
-            for name, raw in self.cache.items()
-            if "/" not in name and name.endswith(".json")
-        }
-
-
-@pytest.fixture
-def repo() -> Repository:
-    made = Repository()
-    made.add_target("stable", "stable/x", b"first")
-    made.publish("targets", "stable", "snapshot", "timestamp")
-    return made
-
-
-@pytest.fixture
-def machine(repo: Repository) -> Machine:
-    made = Machine(repo)
-    assert made.target("stable/x") == b"first"
-    repo.asked()
-    return made
-
-
-def release(repo: Repository, data: bytes = b"second") -> None:
-    repo.add_target("stable", "stable/x", data)
-    repo.publish("stable", "snapshot", "timestamp")
+from tests.unit.trust.machines import DAY, Machine, release
 
 
 def test_what_is_asked_for_and_in_which_order(repo: Repository) -> None:
@@ -352,60 +291,6 @@ def test_one_key_under_two_names_is_one_key(repo: Repository) -> None:
         Machine(repo).refresh()
 
 
-@pytest.mark.parametrize("role", ["root", "timestamp", "snapshot", "targets", "stable"])
-def test_what_is_expired_is_refused_and_renewed(machine: Machine, repo: Repository, role: str) -> None:
-    for name in ("root", "timestamp", "snapshot", "targets", "stable"):
-        repo.signed(name).expires = START + (10 * DAY if name == role else 300 * DAY)
-        repo.publish(name)
-    repo.publish("snapshot", "timestamp")
-    machine.target("stable/x")
-    machine.now += 20 * DAY
-    machine.refused(f"^{role} .* is good until", Expired)
-    repo.signed(role).expires = START + 300 * DAY
-    repo.publish(*dict.fromkeys((role, "snapshot", "timestamp")))
-    assert machine.target("stable/x") == b"first"
-
-
-def test_everything_is_expired_and_renewed(machine: Machine, repo: Repository) -> None:
-    """A machine that was off for years comes back to a repository that was renewed meanwhile."""
-    machine.now += 3000 * DAY
-    machine.refused("is good until", Expired)
-    for name in ("root", "targets", "stable", "snapshot", "timestamp"):
-        repo.signed(name).expires = machine.now + DAY
-        repo.publish(name)
-    assert machine.target("stable/x") == b"first"
-
-
-def test_an_expired_timestamp_still_tells_an_older_one(machine: Machine, repo: Repository) -> None:
-    release(repo)
-    machine.refresh()
-    for name in ("root", "targets", "stable", "snapshot"):
-        repo.signed(name).expires = START + 300 * DAY
-        repo.publish(name)
-    machine.now += 100 * DAY
-    repo.timestamp.expires = START + 300 * DAY
-    repo.timestamp.version = 1
-    repo.publish("timestamp")
-    machine.refused("sent timestamp 2, and 3 is known")
-
-
-@pytest.mark.parametrize("now", [datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)])
-def test_a_clock_that_is_wrong(machine: Machine, repo: Repository, now: datetime) -> None:
-    """In the past nothing is expired, and nothing older is taken either; in the future everything is expired."""
-    old = repo.files["timestamp.json"]
-    release(repo)
-    machine.target("stable/x")
-    machine.now = now
-    if now.year == 9999:
-        machine.refused("is good until", Expired)
-        machine.now = START
-        assert machine.target("stable/x") == b"second"
-    else:
-        assert machine.target("stable/x") == b"second"
-        repo.files["timestamp.json"] = old
-        machine.refused("a rollback")
-
-
 def test_cached_role_is_verified_against_current_delegator(machine: Machine, repo: Repository) -> None:
     """The delegation gets another key; the role's own metadata, cached and named by the snapshot, stays what it was."""
     repo.rotate("stable", delegator="targets")
@@ -492,80 +377,3 @@ def test_a_given_root_that_is_none(machine: Machine) -> None:
         with pytest.raises(Refused, match="root"):
             client.refresh(wrong, MemoryCache(), machine.repo.fetch, START)
     assert machine.repo.asked() == []
-
-
-json_values = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-1, 5)
-    | st.just(1 << 70)
-    | st.floats(allow_nan=False)
-    | st.text(max_size=6),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
-    max_leaves=4,
-)
-LOADS: dict[str, Callable[[Trusted, bytes], Trusted]] = {
-    "timestamp": verify.with_timestamp,
-    "snapshot": verify.with_snapshot,
-    "stable": lambda t, raw: verify.with_role(t, raw, "stable", "targets"),
-    "root": verify.next_root,
-}
-REPO = Repository()
-REPO.publish("root", "timestamp")
-
-
-def trusted_before(role: str) -> Trusted:
-    t = verify.start(REPO.files["1.root.json"], START)
-    if role == "root":
-        return t
-    t = verify.next_root(t, REPO.files["2.root.json"])
-    if role != "timestamp":
-        t = verify.with_timestamp(t, REPO.files["timestamp.json"])
-    if role == "stable":
-        t = verify.with_snapshot(t, REPO.files["1.snapshot.json"])
-        t = verify.with_role(t, REPO.files["1.targets.json"], "targets", "root")
-    return t
-
-
-@given(st.sampled_from(sorted(LOADS)), st.data())
-def test_a_malformed_document_is_refused(role: str, data: st.DataObject) -> None:
-    """Damage anywhere, signed by nobody or by the right key: Refused or something valid, never a crash."""
-    name = {"root": "2.root.json", "timestamp": "timestamp.json"}.get(role, f"1.{role}.json")
-    about = json.loads(REPO.files[name])
-    at: Any = about
-    while True:
-        key = data.draw(st.sampled_from(sorted(at) if isinstance(at, dict) else range(len(at))))
-        if isinstance(at[key], dict | list) and at[key] and data.draw(st.integers(0, 3)):
-            at = at[key]
-            continue
-        if isinstance(at, dict) and data.draw(st.booleans()):
-            del at[key]
-        else:
-            at[key] = data.draw(json_values)
-        break
-    if data.draw(st.booleans()) and isinstance(about.get("signed"), dict):
-        try:
-            payload = str(encode_canonical(about["signed"])).encode()
-        except Exception:  # noqa: BLE001  what canonical JSON cannot say cannot be signed
-            return
-        about["signatures"] = [s.sign(payload).to_dict() for s in REPO.signers[role]]
-    with suppress(Refused):
-        LOADS[role](trusted_before(role), json.dumps(about).encode())
-
-
-@given(st.binary(max_size=300), st.sampled_from(sorted(LOADS)))
-def test_garbage_is_refused(raw: bytes, role: str) -> None:
-    with pytest.raises(Refused):
-        LOADS[role](trusted_before(role), raw)
-
-
-def test_deep_nesting_is_refused() -> None:
-    for raw in (b"[" * 200_000, b'{"signed":' * 50_000):
-        with pytest.raises(Refused):
-            verify.start(raw, START)
-
-
-def test_target_file_names_are_quoted() -> None:
-    t = trusted_before("root")
-    info = TargetFile.from_data("a b/ü?.json", b"x", ["sha256"])
-    assert client.target_path(t, info) == f"a%20b/{info.hashes['sha256']}.%C3%BC%3F.json"

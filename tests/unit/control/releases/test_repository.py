@@ -2,107 +2,39 @@
 
 from __future__ import annotations
 
-import copy
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from orlop.control.releases import ceremony, edits, gc, publish
-from orlop.control.releases.audit import Finding, audit
-from orlop.control.releases.publish import Built, Wish
-from orlop.control.releases.repository import Change, Repository, State, StorageFetch, load
+from orlop.control.releases import ceremony, edits, gc
+from orlop.control.releases.publish import Built
+from orlop.control.releases.repository import Change, StorageFetch
 from orlop.control.releases.s3 import S3Storage
-from orlop.control.releases.storage import FolderStorage, Storage
 from orlop.errors import BadInput, Missing, OrlopError
 from orlop.model.channel import Channel
 from orlop.model.policy import Go, Machine, answer
-from orlop.model.rollout import PLANS
 from orlop.model.version import Version
-from orlop.steps import Steps
 from orlop.trust import releases
-from orlop.trust.cache import FolderCache, MemoryCache
+from orlop.trust.cache import MemoryCache
 from orlop.trust.errors import Expired, Refused, Unreachable
 from tests.simulators.s3 import WHO, storing
 from tests.unit.control.releases.images import Publisher, make_image
-
-NO_ZSTD: Sequence[str] = ()
-AT_ONCE = PLANS["at-once"][0]
-HOUR = timedelta(hours=1)
-
-
-class Killed(BaseException):
-    pass
-
-
-class Dying(FolderStorage):
-    """A folder whose writer is killed before the n-th change of a file."""
-
-    def __init__(self, folder: Path, left: int) -> None:
-        super().__init__(folder)
-        self.left = left
-
-    def _step(self) -> None:
-        if self.left == 0:
-            raise Killed
-        self.left -= 1
-
-    def write(self, path: str, data: bytes) -> None:
-        self._step()
-        super().write(path, data)
-
-    def upload(self, path: str, source: Path, sha256: str) -> None:
-        self._step()
-        super().upload(path, source, sha256)
-
-    def remove(self, path: str) -> None:
-        self._step()
-        super().remove(path)
-
-
-@pytest.fixture
-def publisher(tmp_path: Path) -> Publisher:
-    made = Publisher(tmp_path)
-    made.create()
-    return made
-
-
-def release(p: Publisher, version: str, *, channel: str = "alpha", patches: int = 0, changed: int = 0) -> State:
-    image = p.folder / "images" / version
-    built = Built.read(image if image.exists() else make_image(p.folder / "images", version, changed))
-    work = p.folder / "work"
-    work.mkdir(exist_ok=True)
-    state = p.repository.load()
-    wish = Wish(channel, AT_ONCE, predecessors=patches)
-    plan = publish.plan(p.storage, state, built, wish, work, NO_ZSTD, Steps(quiet=True), p.now)
-    return p.repository.commit(state, plan.change, p.now)
-
-
-def promote(p: Publisher, source: str, target: str, version: Version | None = None) -> State:
-    state = p.repository.load()
-    made = edits.promote(state.document(source), state.document(target), version, AT_ONCE, p.now)
-    assert made.newest is not None
-    chosen = version or made.newest.version
-    work = p.folder / "work"
-    change = publish.promotion(p.storage, state, source, made, chosen, work, NO_ZSTD, Steps(quiet=True), 0)
-    return p.repository.commit(state, change, p.now)
-
-
-def seen(p: Publisher, channel: str, cache: MemoryCache | None = None) -> Channel:
-    """What a machine sees; a new one unless it has a cache."""
-    fetch = StorageFetch(p.storage)
-    return releases.check(p.given, MemoryCache() if cache is None else cache, fetch, channel, p.now).channel
-
-
-def versions(channel: Channel) -> list[str]:
-    return [str(e.version) for e in channel.entries]
-
-
-def bad(p: Publisher, *, bytes_too: bool = True) -> list[Finding]:
-    return [f for f in audit(StorageFetch(p.storage), p.given, p.now, bytes_too=bytes_too) if not f.good]
+from tests.unit.control.releases.publishing import (
+    AT_ONCE,
+    HOUR,
+    Dying,
+    Killed,
+    bad,
+    promote,
+    release,
+    replace_storage,
+    seen,
+    versions,
+)
 
 
 def test_a_new_repository_has_every_channel_and_no_version(publisher: Publisher) -> None:
@@ -233,13 +165,6 @@ def test_a_crash_at_any_write_leaves_a_repository_that_machines_accept(publisher
     assert n > 0
 
 
-def replace_storage(publisher: Publisher, storage: Storage, memory: Path) -> Publisher:
-    p = copy.copy(publisher)
-    p.storage = storage
-    p.repository = Repository(storage, publisher.keyring, publisher.given, FolderCache(memory))
-    return p
-
-
 def test_creating_a_repository_can_be_killed_and_begun_again(tmp_path: Path) -> None:
     publisher = Publisher(tmp_path)
     for n in range(20):
@@ -329,97 +254,6 @@ def test_one_channel_that_expired_does_not_stop_the_others(publisher: Publisher)
     with pytest.raises(Expired, match=r"^beta"):
         seen(publisher, "beta")
     assert [f.what.partition(":")[0] for f in bad(publisher)] == ["channel beta", "channel stable"]
-
-
-@pytest.mark.parametrize("role", ["timestamp", "snapshot", "targets"])
-@pytest.mark.parametrize("lost", [False, True])
-def test_an_online_key_is_replaced_while_machines_go_on(publisher: Publisher, role: str, lost: bool) -> None:
-    release(publisher, "20261201.1")
-    cache = MemoryCache()
-    seen(publisher, "alpha", cache)
-    old = publisher.online[role][0]
-    draft = ceremony.following(publisher.repository.load().root, publisher.now)
-    ceremony.replace_keys(draft, role, [publisher.keyring.make(f"{role}-2")])
-    if lost:
-        del publisher.keyring.keys[old.keyid]
-    with pytest.raises(Missing, match="root 2 has 0 of the 2 signatures"):
-        ceremony.apply(publisher.repository, draft, publisher.now)
-    ceremony.sign(draft, publisher.keyring)
-    ceremony.apply(publisher.repository, draft, publisher.now)
-    publisher.keyring.keys.pop(old.keyid, None)
-    release(publisher, "20261202.1")
-    assert versions(seen(publisher, "alpha", cache)) == versions(seen(publisher, "alpha"))
-    assert cache["root.json"] != publisher.given
-    assert not bad(publisher)
-
-
-def test_a_lost_key_is_replaced_again_after_a_crash_between_root_and_timestamp(publisher: Publisher) -> None:
-    release(publisher, "20261201.1")
-    draft = ceremony.following(publisher.repository.load().root, publisher.now)
-    ceremony.replace_keys(draft, "timestamp", [publisher.keyring.make("timestamp-2")])
-    ceremony.sign(draft, publisher.keyring)
-    del publisher.keyring.keys[publisher.online["timestamp"][0].keyid]
-    for n in range(10):
-        p = replace_storage(publisher, Dying(publisher.folder / "repo", n), publisher.folder / "memory")
-        with suppress(Killed):
-            ceremony.apply(p.repository, draft, publisher.now)
-            break
-    assert versions(seen(publisher, "alpha")) == ["20261201.1"]
-    assert not bad(publisher)
-
-
-def test_root_keys_are_replaced_with_two_of_three(publisher: Publisher) -> None:
-    """One root key is lost: two sign for three new ones, and the new ones for themselves."""
-    del publisher.keyring.keys[publisher.roots[0].keyid]
-    draft = ceremony.following(publisher.repository.load().root, publisher.now)
-    new = [publisher.keyring.make(f"root-{n}") for n in (4, 5, 6)]
-    ceremony.replace_keys(draft, "root", new)
-    assert "root: 2 of +" in ceremony.described(draft, publisher.repository.load().root)[1]
-    ceremony.sign(draft, publisher.keyring)
-    ceremony.apply(publisher.repository, draft, publisher.now)
-    assert load(publisher.storage, publisher.given, MemoryCache()).root.version == 2
-    assert seen(publisher, "stable").entries == ()
-
-
-def test_a_draft_travels_as_a_file(publisher: Publisher) -> None:
-    old = publisher.repository.load().root
-    draft = ceremony.following(old, publisher.now)
-    everybody = dict(publisher.keyring.keys)
-    for n, key in enumerate(publisher.roots[:2]):
-        assert [len(v.signed) for v in ceremony.votes(draft, old)] == [n, n]
-        publisher.keyring.keys = {key.keyid: key}
-        draft = ceremony.decode(ceremony.encode(draft), "draft")
-        assert ceremony.sign(draft, publisher.keyring) == [key]
-    publisher.keyring.keys = everybody
-    ceremony.apply(publisher.repository, ceremony.decode(ceremony.encode(draft), "draft"), publisher.now)
-    assert publisher.repository.load().root.version == 2
-
-
-def test_a_root_is_signed_by_root_keys_alone(publisher: Publisher) -> None:
-    """Even of one that is replaced by it, and by nobody else whose key is at hand."""
-    roots = {key.keyid for key in publisher.roots}
-    assert set(publisher.draft.signatures) == roots
-    draft = ceremony.following(publisher.repository.load().root, publisher.now)
-    fresh = [publisher.keyring.make(f"root-{n}") for n in (4, 5)]
-    ceremony.replace_keys(draft, "root", fresh)
-    ceremony.sign(draft, publisher.keyring)
-    assert set(draft.signatures) == roots | {key.keyid for key in fresh}
-    ceremony.apply(publisher.repository, draft, publisher.now)
-    assert b"keys_of_the_root_before" not in (publisher.storage.read("metadata/2.root.json") or b"")
-
-
-def test_drafts_that_are_none(publisher: Publisher) -> None:
-    for raw in (b"", b"{}", publisher.storage.read("metadata/timestamp.json") or b""):
-        with pytest.raises(BadInput, match="is no root draft"):
-            ceremony.decode(raw, "x")
-    draft = ceremony.following(publisher.repository.load().root, publisher.now)
-    draft.signed.version = 7
-    with pytest.raises(BadInput, match="the draft is root 7, the repository is at root 1"):
-        ceremony.apply(publisher.repository, draft, publisher.now)
-    with pytest.raises(BadInput, match="cannot need 2 of 1 keys"):
-        ceremony.replace_keys(draft, "root", publisher.roots[:1])
-    with pytest.raises(BadInput, match="4 of 3 root keys"):
-        ceremony.first({"root": publisher.roots, **publisher.online}, 4, publisher.now)
 
 
 def test_garbage_is_what_nothing_leads_to(publisher: Publisher) -> None:
