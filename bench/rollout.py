@@ -115,7 +115,7 @@ def main() -> int:
 
 
 def jump(waves: tuple[Wave, ...], machines: int) -> int:
-    """The largest number at one instant if every wave opened at once, as it does elsewhere."""
+    """The largest number at one instant if every wave opened at once."""
     before, largest = Wave(0, 0), 0
     for wave in waves:
         largest = max(largest, wave.ppm - before.ppm)

@@ -6,7 +6,7 @@
     conformance_client.py --metadata-dir DIR --metadata-url URL --target-name PATH --target-base-url URL \
         --target-dir DIR download
 
-With the suite installed: `pytest --pyargs tuf_conformance --entrypoint tests/contracts/trust/conformance_client.py`.
+The suite takes it as its `--entrypoint`.
 Exit status 0 when it succeeded fully, 1 when any part was refused or could not be had.
 """
 
