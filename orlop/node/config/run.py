@@ -31,6 +31,9 @@ from orlop.node.config.remote import Config
 FETCH_SECONDS = 120
 FETCH_SECONDS_WITH_KEPT = 30
 INLINE_BYTES = 64_000_000
+# For the stages that apply: each asks its cloud for a region or an account before it begins, and would wait for one
+# that is away. By then nothing is fetched any more.
+WITHOUT_CLOUD = "metal"
 SELINUX = Path("etc/selinux/config")
 
 
@@ -94,6 +97,7 @@ class Boot:
     def _configure(self, ignition: Ignition) -> None:
         deeds = self._deeds()
         config, whole = self._acquire(ignition)
+        ignition.platform = WITHOUT_CLOUD
         self._persist_identity()
         keys = {name: facts.own_key(self.state / "luks", name) for name in eachboot.keyless(config)}
         disks = eachboot.for_disks(config, self._disks(config, deeds, keys))
