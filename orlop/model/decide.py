@@ -1,0 +1,293 @@
+"""What the update engine does next: a snapshot in, one action with its reason out.
+
+The reason is one sentence for the log, the status and the person who asks why a machine is not updating. `decide` reads
+no clock, touches nothing, and has no memory but the snapshot's: called twice with the same snapshot it says the same.
+Who calls it performs the action, moves the state by the action's transition, and asks again.
+
+Invariant: an action that writes to the other slot is decided only while the running version is blessed; a reboot only
+with a staged update, inside the strategy, and under the lock when one is configured; an older version only when it was
+named by hand or by a signed pull-back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from orlop.model.facts import Facts
+from orlop.model.memory import Memory
+from orlop.model.reboot import LOGIN_DELAY, Immediate, Strategy, may_reboot
+from orlop.model.update import (
+    Available,
+    Blessed,
+    Booted,
+    Checking,
+    Denylisted,
+    Failed,
+    Fetching,
+    Healthy,
+    Idle,
+    Rebooting,
+    Reverted,
+    Staged,
+    Target,
+    Verifying,
+)
+
+LOCK_RETRY = timedelta(seconds=60)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the machine's configuration says about updates."""
+
+    strategy: Strategy = field(default_factory=Immediate)
+    login_delay: timedelta = LOGIN_DELAY
+    check_every: timedelta = timedelta(minutes=5)
+    lock: bool = False
+
+
+@dataclass(frozen=True)
+class Health:
+    """The machine's verdict on this boot: None while there is none."""
+
+    good: bool | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    now: datetime
+    memory: Memory
+    facts: Facts
+    settings: Settings = Settings()
+    health: Health = Health()
+    sessions: int = 0
+
+
+@dataclass(frozen=True)
+class Rest:
+    """Nothing to do until then; None: until something changes."""
+
+    until: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Check:
+    """Ask what this machine should run."""
+
+
+@dataclass(frozen=True)
+class Take:
+    """Go to the target: it was offered, and nothing speaks against it."""
+
+    target: Target
+
+
+@dataclass(frozen=True)
+class Fetch:
+    target: Target
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Verify what was written, and publish it."""
+
+    target: Target
+
+
+@dataclass(frozen=True)
+class Drop:
+    """Give up the target, and take it off the disk's list of what may boot."""
+
+    target: Target
+
+
+@dataclass(frozen=True)
+class Lock:
+    pass
+
+
+@dataclass(frozen=True)
+class Unlock:
+    pass
+
+
+@dataclass(frozen=True)
+class Wish:
+    """Note that a reboot is wanted though somebody is logged in."""
+
+
+@dataclass(frozen=True)
+class Reboot:
+    target: Target
+
+
+@dataclass(frozen=True)
+class Revert:
+    """Leave the version that judged itself bad: put it behind the other one, and reboot."""
+
+    target: Target
+
+
+@dataclass(frozen=True)
+class Deny:
+    target: Target
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Take the health verdict into the state."""
+
+    good: bool
+
+
+@dataclass(frozen=True)
+class Settle:
+    """The update is over."""
+
+
+Action = (
+    Rest | Check | Take | Fetch | Stage | Drop | Lock | Unlock | Wish | Reboot | Revert | Deny | Judge | Settle
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Step:
+    action: Action
+    reason: str
+
+
+def decide(s: Snapshot) -> Step:
+    """The next action for the snapshot, whose state agrees with its facts (`orlop.model.facts.reconcile`)."""
+    memory = s.memory
+    if memory.retry_at is not None and s.now < memory.retry_at <= s.now + timedelta(days=1):
+        return Step(Rest(memory.retry_at), f"{memory.failure}; trying again at {memory.retry_at:%H:%M:%S} UTC")
+    match memory.state:
+        case Booted(target) | Healthy(target):
+            return _judge(s, target)
+        case Failed(target, reason):
+            return Step(Revert(target), f"going back from {target.version}: {reason}")
+        case Reverted(target, reason):
+            return Step(Deny(target), reason)
+        case Denylisted() | Blessed():
+            return _settle(s)
+        case Rebooting(target):
+            return Step(Rest(), f"the machine is rebooting into {target.version}")
+        case _:
+            pass
+    if memory.lock_held and not isinstance(memory.state, Staged):
+        return Step(Unlock(), "no reboot is wanted: giving the reboot lock back")
+    return _toward(s)
+
+
+def _judge(s: Snapshot, target: Target) -> Step:
+    version, health = target.version, s.health
+    if health.good is None:
+        return Step(Rest(), f"{version} runs: waiting for its health verdict")
+    if not health.good:
+        return Step(Judge(good=False), f"{version} is not healthy: {health.reason}")
+    if isinstance(s.memory.state, Booted):
+        return Step(Judge(good=True), f"{version} is healthy")
+    return Step(Rest(), f"{version} is healthy: waiting for it to be blessed")
+
+
+def _settle(s: Snapshot) -> Step:
+    if s.memory.lock_held:
+        return Step(Unlock(), "the update is over: giving the reboot lock back")
+    return Step(Settle(), f"running {s.facts.running}")
+
+
+def _toward(s: Snapshot) -> Step:
+    """Idle, or on the way to a target."""
+    memory = s.memory
+    target = getattr(memory.state, "target", None)
+    if memory.checked_at is None or not memory.checked_at <= s.now < memory.checked_at + s.settings.check_every:
+        return Step(Check(), "asking whether there is a release for this machine")
+    if target is not None and (why := _unwanted(s, target)):
+        return Step(Drop(target), f"giving {target.version} up: {why}")
+    better = memory.offer
+    if better is not None and better != target:
+        why = _refusal(s, better)
+        replaces = target is None or better.version > target.version or better.may_be_older
+        if not why and replaces:
+            instead = f" instead of {target.version}" if target else ""
+            return Step(Take(better), f"going from {s.facts.running} to {better.version}{instead}")
+    return _work(s)
+
+
+def _work(s: Snapshot) -> Step:
+    state = s.memory.state
+    match state:
+        case Available(target) | Fetching(target):
+            if s.facts.unproven:
+                return Step(Rest(), f"{s.facts.running} has yet to prove itself: its predecessor stays where it is")
+            if s.facts.uki(s.facts.running) is None:
+                return Step(Rest(), f"the ESP has no UKI of {s.facts.running}, which runs: there would be no way back")
+            return Step(Fetch(target), f"fetching {target.version}")
+        case Verifying(target):
+            return Step(Stage(target), f"verifying {target.version} on the disk")
+        case Staged(target):
+            return _reboot(s, target)
+        case Idle() | Checking():
+            return Step(Rest(_next_check(s)), _why_idle(s))
+        case _:
+            raise AssertionError(state)
+
+
+def _reboot(s: Snapshot, target: Target) -> Step:
+    memory = s.memory
+    may = may_reboot(
+        s.settings.strategy, s.now, sessions=s.sessions, since=memory.reboot_wanted_at, delay=s.settings.login_delay
+    )
+    staged = f"{target.version} is staged"
+    if not may.now:
+        if memory.lock_held:
+            return Step(Unlock(), f"{staged}, but {may.reason}: giving the reboot lock back")
+        if may.logins and memory.reboot_wanted_at is None:
+            return Step(Wish(), f"{staged}; {may.reason}")
+        until = min(filter(None, (may.again, _next_check(s))), default=None)
+        return Step(Rest(until), f"{staged}; {may.reason}")
+    if s.settings.lock and not memory.lock_held:
+        return Step(Lock(), f"{staged}: asking for the reboot lock")
+    return Step(Reboot(target), f"rebooting into {target.version}: {may.reason}")
+
+
+def _unwanted(s: Snapshot, target: Target) -> str:
+    """Why a target that was taken up is not to be reached any more; empty when it still is."""
+    if target.why == "named":
+        return ""
+    if denied := s.memory.denies(target.version):
+        return f"it is on the deny list: {denied.reason}"
+    if s.memory.hold:
+        return f"updates are held: {s.memory.hold}"
+    offer = s.memory.offer
+    if offer is not None and offer.why == "pull-back" and offer.version == s.facts.running:
+        return "it was pulled back"
+    return ""
+
+
+def _refusal(s: Snapshot, offer: Target) -> str:
+    """Why the machine does not go to the offered version; empty when it does. By name it goes anywhere."""
+    running = s.facts.running
+    if offer.version == running:
+        return f"running {running}, the version it should"
+    if offer.why == "named":
+        return ""
+    if s.memory.hold:
+        return f"updates are held: {s.memory.hold}"
+    if denied := s.memory.denies(offer.version):
+        return f"{offer.version} is on the deny list: {denied.reason}"
+    if offer.version < running and not offer.may_be_older:
+        return f"{offer.version} is offered, which is older than {running}: staying"
+    return ""
+
+
+def _why_idle(s: Snapshot) -> str:
+    if s.memory.offer is None:
+        return f"running {s.facts.running}; no release is offered to this machine"
+    return _refusal(s, s.memory.offer)
+
+
+def _next_check(s: Snapshot) -> datetime | None:
+    return None if s.memory.checked_at is None else s.memory.checked_at + s.settings.check_every

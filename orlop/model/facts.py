@@ -1,0 +1,142 @@
+"""What the disk and the boot show, and what follows for a memory that says otherwise.
+
+A journal can be lost, fall behind or be garbage; a UKI's name and a slot's label cannot lie about what the next boot
+will do. So at every start, and after every failure, the engine's state is made to agree with the facts.
+
+Invariant: `reconcile` depends on nothing but its arguments, is idempotent, and from the same facts leads any memory to
+a state from which no healthy version is ever overwritten or hidden: the running slot is known from the kernel's command
+line alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from orlop.model import update
+from orlop.model.boot import Uki, order
+from orlop.model.update import (
+    Available,
+    Blessed,
+    Booted,
+    Checking,
+    Denylisted,
+    Failed,
+    Fetching,
+    Healthy,
+    Idle,
+    Rebooting,
+    Reverted,
+    Staged,
+    State,
+    Target,
+    Verifying,
+)
+from orlop.model.version import Version
+
+
+@dataclass(frozen=True)
+class Facts:
+    """`other` and `other_hash` are what the slot that does not run is labelled with, None and "" when it is empty.
+
+    `names` are the files in EFI/Linux. `running_hash` and `other_hash` are root hashes, hexadecimal.
+    """
+
+    running: Version
+    running_hash: str
+    other: Version | None
+    other_hash: str
+    names: tuple[str, ...]
+
+    def uki(self, version: Version) -> Uki | None:
+        """The version's UKI; of several names for it the one with the most trust."""
+        return next((uki for uki in order(self.names) if uki.version == version), None)
+
+    @property
+    def unproven(self) -> bool:
+        """The running version is still counted, its last try included: the other slot is what is fallen back to."""
+        uki = self.uki(self.running)
+        return uki is not None and not uki.blessed and (uki.done > 0 or not uki.bad)
+
+    def published(self, target: Target) -> Uki | None:
+        """The UKI of the target when slot and UKI are both there."""
+        there = self.other == target.version and self.other_hash == target.root_hash
+        return self.uki(target.version) if there else None
+
+
+def unused(facts: Facts, target: Version | None) -> list[str]:
+    """UKIs of ours that belong to neither slot nor to `target`, by name: they take room and lead nowhere."""
+    kept = {facts.running, facts.other, target}
+    return [name for name in facts.names if (uki := Uki.parse(name)) and uki.version not in kept]
+
+
+def reconcile(state: State, facts: Facts) -> tuple[State, str]:
+    """The state the facts allow, and a sentence when it is another one."""
+    match state:
+        case Staged(target) | Rebooting(target):
+            if target.version == facts.running:
+                return _proven(update.booted(state), facts)
+            return _waiting(state, target, facts)
+        case Booted(target) | Healthy(target) | Failed(target):
+            if target.version == facts.running:
+                return (state, "") if isinstance(state, Failed) else _proven(state, facts)
+            reason = state.reason if isinstance(state, Failed) else f"{target.version} did not become healthy"
+            return update.revert(state, reason), f"back in {facts.running}: {reason}"
+        case Available(target) | Fetching(target) | Verifying(target):
+            if target.version == facts.running:
+                return Idle(), f"{target.version} runs already"
+            return _forgotten(state, facts, target)
+        case Idle() | Checking():
+            return _forgotten(state, facts, None)
+        case Blessed() | Reverted() | Denylisted():
+            return state, ""
+    raise AssertionError(state)
+
+
+def _proven(state: State, facts: Facts) -> tuple[State, str]:
+    """The new version runs: blessed already, or still counted."""
+    uki = facts.uki(facts.running)
+    if uki is None or not uki.blessed:
+        return state, "" if isinstance(state, Healthy) else f"{facts.running} runs and has yet to prove itself"
+    if isinstance(state, Booted):
+        state = update.healthy(state)
+    return update.bless(state), f"{facts.running} is blessed"
+
+
+def _waiting(state: State, target: Target, facts: Facts) -> tuple[State, str]:
+    """The old version runs, and the new one should be there to be booted."""
+    uki = facts.published(target)
+    if uki is None:
+        return update.unstaged(state), f"{target.version} is not whole on the disk any more"
+    if uki.bad:
+        reason = f"{target.version} was started {_times(uki.done)} and did not become healthy"
+        return update.revert(state, reason), f"back in {facts.running}: {reason}"
+    if isinstance(state, Rebooting):
+        return update.stayed(state), f"the machine came up in {facts.running}: {target.version} waits for a reboot"
+    return state, ""
+
+
+def _forgotten(state: State, facts: Facts, wanted: Target | None) -> tuple[State, str]:
+    """What the disk knows and the memory does not: the journal was lost, or fell behind."""
+    if facts.unproven:
+        target = Target(facts.running, facts.running_hash)
+        return update.lost(target, tried=True, running=True), f"{facts.running} runs and has yet to prove itself"
+    if facts.other is None:
+        return state, ""
+    target = Target(facts.other, facts.other_hash)
+    if wanted is not None and wanted.version != target.version:
+        return state, ""  # it is about to be replaced
+    if wanted is not None and wanted.root_hash == target.root_hash:
+        target = wanted
+    uki = facts.published(target)
+    if uki is None or uki.blessed:
+        return state, ""  # half-written, or simply the version before this one
+    if uki.bad:
+        reason = f"{target.version} was started {_times(uki.done)} and did not become healthy"
+        return update.lost(target, tried=True, running=False, reason=reason), reason
+    if target.version < facts.running and wanted is None:
+        return state, ""  # it waits behind the running version: nothing leads to it
+    return update.lost(target, tried=False, running=False), f"{target.version} is on the disk and waits for a reboot"
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
