@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from orlop.model.facts import Facts
-from orlop.model.memory import Memory
+from orlop.model.memory import ASKED, FREE, HELD, KEPT, Memory
 from orlop.model.reboot import LOGIN_DELAY, Immediate, Strategy, may_reboot
 from orlop.model.update import (
     Available,
@@ -33,8 +33,6 @@ from orlop.model.update import (
     Target,
     Verifying,
 )
-
-LOCK_RETRY = timedelta(seconds=60)
 
 
 @dataclass(frozen=True)
@@ -163,22 +161,35 @@ def decide(s: Snapshot) -> Step:
     memory = s.memory
     if memory.retry_at is not None and s.now < memory.retry_at <= s.now + timedelta(days=1):
         return Step(Rest(memory.retry_at), f"{memory.failure}; trying again at {memory.retry_at:%H:%M:%S} UTC")
-    match memory.state:
+    if isinstance(memory.state, Idle | Checking | Available | Fetching | Verifying | Staged):
+        return _toward(s)
+    return _after_reboot(s, memory.state)
+
+
+def _after_reboot(s: Snapshot, state: Rebooting | Booted | Healthy | Blessed | Failed | Reverted | Denylisted) -> Step:
+    memory = s.memory
+    match state:
         case Booted(target) | Healthy(target):
             return _judge(s, target)
         case Failed(target, reason):
             return Step(Revert(target), f"going back from {target.version}: {reason}")
         case Reverted(target, reason):
             return Step(Deny(target), reason)
-        case Denylisted() | Blessed():
+        case Denylisted(target):
+            kept = " and the reboot lock is kept, so that no other machine follows" if memory.lock == KEPT else ""
+            return Step(Settle(), f"{target.version} is on the deny list{kept}")
+        case Blessed():
             return _settle(s)
         case Rebooting(target):
             return Step(Rest(), f"the machine is rebooting into {target.version}")
-        case _:
-            pass
-    if memory.lock_held and not isinstance(memory.state, Staged):
+
+
+def _toward(s: Snapshot) -> Step:
+    """Idle, or on the way to a target."""
+    memory = s.memory
+    if memory.lock in (ASKED, HELD) and not isinstance(memory.state, Staged):
         return Step(Unlock(), "no reboot is wanted: giving the reboot lock back")
-    return _toward(s)
+    return _asked(s) or _work(s)
 
 
 def _judge(s: Snapshot, target: Target) -> Step:
@@ -193,13 +204,13 @@ def _judge(s: Snapshot, target: Target) -> Step:
 
 
 def _settle(s: Snapshot) -> Step:
-    if s.memory.lock_held:
+    if s.memory.lock != FREE:
         return Step(Unlock(), "the update is over: giving the reboot lock back")
     return Step(Settle(), f"running {s.facts.running}")
 
 
-def _toward(s: Snapshot) -> Step:
-    """Idle, or on the way to a target."""
+def _asked(s: Snapshot) -> Step | None:
+    """What the catalog's word changes, and asking for it when it is old."""
     memory = s.memory
     target = getattr(memory.state, "target", None)
     if memory.checked_at is None or not memory.checked_at <= s.now < memory.checked_at + s.settings.check_every:
@@ -207,13 +218,13 @@ def _toward(s: Snapshot) -> Step:
     if target is not None and (why := _unwanted(s, target)):
         return Step(Drop(target), f"giving {target.version} up: {why}")
     better = memory.offer
-    if better is not None and better != target:
+    if better is not None and better != target and not (target and target.why == "named"):
         why = _refusal(s, better)
         replaces = target is None or better.version > target.version or better.may_be_older
         if not why and replaces:
             instead = f" instead of {target.version}" if target else ""
             return Step(Take(better), f"going from {s.facts.running} to {better.version}{instead}")
-    return _work(s)
+    return None
 
 
 def _work(s: Snapshot) -> Step:
@@ -242,13 +253,13 @@ def _reboot(s: Snapshot, target: Target) -> Step:
     )
     staged = f"{target.version} is staged"
     if not may.now:
-        if memory.lock_held:
+        if memory.lock in (ASKED, HELD):
             return Step(Unlock(), f"{staged}, but {may.reason}: giving the reboot lock back")
         if may.logins and memory.reboot_wanted_at is None:
             return Step(Wish(), f"{staged}; {may.reason}")
         until = min(filter(None, (may.again, _next_check(s))), default=None)
         return Step(Rest(until), f"{staged}; {may.reason}")
-    if s.settings.lock and not memory.lock_held:
+    if s.settings.lock and memory.lock != HELD:
         return Step(Lock(), f"{staged}: asking for the reboot lock")
     return Step(Reboot(target), f"rebooting into {target.version}: {may.reason}")
 

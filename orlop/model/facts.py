@@ -69,8 +69,8 @@ def unused(facts: Facts, target: Version | None) -> list[str]:
     return [name for name in facts.names if (uki := Uki.parse(name)) and uki.version not in kept]
 
 
-def reconcile(state: State, facts: Facts) -> tuple[State, str]:
-    """The state the facts allow, and a sentence when it is another one."""
+def reconcile(state: State, facts: Facts, denied: frozenset[Version] = frozenset()) -> tuple[State, str]:
+    """The state the facts allow, and a sentence when it is another one. `denied`: failures that are known already."""
     match state:
         case Staged(target) | Rebooting(target):
             if target.version == facts.running:
@@ -84,9 +84,9 @@ def reconcile(state: State, facts: Facts) -> tuple[State, str]:
         case Available(target) | Fetching(target) | Verifying(target):
             if target.version == facts.running:
                 return Idle(), f"{target.version} runs already"
-            return _forgotten(state, facts, target)
+            return _forgotten(state, facts, target, denied)
         case Idle() | Checking():
-            return _forgotten(state, facts, None)
+            return _forgotten(state, facts, None, denied)
         case Blessed() | Reverted() | Denylisted():
             return state, ""
     raise AssertionError(state)
@@ -115,7 +115,7 @@ def _waiting(state: State, target: Target, facts: Facts) -> tuple[State, str]:
     return state, ""
 
 
-def _forgotten(state: State, facts: Facts, wanted: Target | None) -> tuple[State, str]:
+def _forgotten(state: State, facts: Facts, wanted: Target | None, denied: frozenset[Version]) -> tuple[State, str]:
     """What the disk knows and the memory does not: the journal was lost, or fell behind."""
     if facts.unproven:
         target = Target(facts.running, facts.running_hash)
@@ -131,7 +131,10 @@ def _forgotten(state: State, facts: Facts, wanted: Target | None) -> tuple[State
     if uki is None or uki.blessed:
         return state, ""  # half-written, or simply the version before this one
     if uki.bad:
-        reason = f"{target.version} was started {_times(uki.done)} and did not become healthy"
+        if target.version in denied:
+            return state, ""
+        how = f"was started {_times(uki.done)} and did not become healthy" if uki.done else "was put aside"
+        reason = f"{target.version} {how}"
         return update.lost(target, tried=True, running=False, reason=reason), reason
     if target.version < facts.running and wanted is None:
         return state, ""  # it waits behind the running version: nothing leads to it

@@ -19,6 +19,7 @@ from orlop.model import update
 from orlop.model.update import Idle, State, Target
 from orlop.model.version import Version
 
+FREE, ASKED, HELD, KEPT = "free", "asked", "held", "kept"
 MAX_EXCERPT = 4000  # characters of a console kept with a denied version
 
 
@@ -34,7 +35,11 @@ class Denied:
 
 @dataclass(frozen=True)
 class Memory:
-    """`hold` is why updates are held (empty: they are not). `failures` counts in a row; `retry_at` is when to go on."""
+    """`hold` is why updates are held (empty: they are not). `failures` counts in a row; `retry_at` is when to go on.
+
+    `lock` is what is known of the reboot lock: `asked` is noted before it is asked for, so that none is ever forgotten;
+    `kept` is one that stays taken after a failed update, to keep other machines from the same.
+    """
 
     state: State = field(default_factory=Idle)
     denied: tuple[Denied, ...] = ()
@@ -45,7 +50,7 @@ class Memory:
     failures: int = 0
     retry_at: datetime | None = None
     reboot_wanted_at: datetime | None = None
-    lock_held: bool = False
+    lock: str = FREE
 
     def to(self, state: State) -> Memory:
         """In another state: what was counted for the last one is over."""
@@ -57,6 +62,9 @@ class Memory:
         return next((d for d in self.denied if d.version == version), None)
 
     def deny(self, entry: Denied) -> Memory:
+        """On the deny list; what was noted first for a version stays."""
+        if self.denies(entry.version):
+            return self
         kept = tuple(d for d in self.denied if d.version != entry.version)
         return replace(self, denied=(*kept, replace(entry, excerpt=entry.excerpt[-MAX_EXCERPT:])))
 
@@ -82,7 +90,7 @@ def encode(memory: Memory) -> dict[str, Any]:
         "offer": None if memory.offer is None else _target_json(memory.offer),
         "failure": memory.failure,
         "failures": memory.failures,
-        "lock_held": memory.lock_held,
+        "lock": memory.lock,
         **{name: _stamp(at) if (at := getattr(memory, name)) else None for name in _MOMENTS},
     }
 
@@ -103,7 +111,7 @@ def decode(values: object) -> Memory:
         offer=None if values.get("offer") is None else _target(values["offer"]),
         failure=_get(values, "failure", str),
         failures=_get(values, "failures", int),
-        lock_held=_get(values, "lock_held", bool),
+        lock=_get(values, "lock", _lock),
         **moments,
     )
 
@@ -137,6 +145,12 @@ def _get(values: dict[str, Any], name: str, kind: type | Callable[[Any], Any]) -
     if type(found) is not kind:
         raise BadInput(f"{name} is no {kind.__name__}")
     return found
+
+
+def _lock(found: object) -> str:
+    if found not in (FREE, ASKED, HELD, KEPT):
+        raise BadInput(f"{found!r} is no state of a lock")
+    return str(found)
 
 
 def _stamp(at: datetime) -> str:

@@ -1,0 +1,153 @@
+"""Bytes at an offset: a block device, a file, or a window into either.
+
+One narrow way to the disk, so that a test can stand in for it and count, cut and tear every write. Invariant: what was
+written before `flush` returned survives a power cut; nothing is said about what was written after.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import stat
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from orlop.errors import Missing, NoSpace
+from orlop.files import FULL
+
+_BLKGETSIZE64 = 0x80081272
+_BLKSSZGET = 0x1268
+
+
+class Device(Protocol):
+    """`size` is in bytes."""
+
+    @property
+    def size(self) -> int: ...
+
+    def read_into(self, buffer: memoryview, at: int) -> int:
+        """Fill the buffer from offset `at`; how many bytes there were: fewer only at the end."""
+        ...
+
+    def write(self, data: bytes | memoryview, at: int) -> None:
+        """All of `data`, or an error. Raises NoSpace when what holds it is full."""
+        ...
+
+    def start_writing(self, at: int, size: int) -> None:
+        """Begin to bring this range to the medium, without waiting for it: a flush to come is shorter."""
+        ...
+
+    def flush(self) -> None: ...
+
+    def forget(self) -> None:
+        """Let the next read come from the medium, not from memory. Only what was flushed is forgotten."""
+        ...
+
+    def close(self) -> None: ...
+
+
+def read(device: Device, at: int, size: int) -> bytes:
+    """So many bytes, or fewer at the end."""
+    buffer = bytearray(size)
+    return bytes(buffer[: device.read_into(memoryview(buffer), at)])
+
+
+class OpenFile:
+    """A regular file or block device."""
+
+    def __init__(self, path: Path, *, writable: bool = False, create: bool = False) -> None:
+        flags = (os.O_RDWR if writable else os.O_RDONLY) | os.O_CLOEXEC | (os.O_CREAT if create else 0)
+        try:
+            self._fd = os.open(path, flags, 0o600)
+        except FileNotFoundError:
+            raise Missing(f"there is no {path}") from None
+        except OSError as e:
+            raise _full(e, path) from None
+        self._path = path
+        self._block = stat.S_ISBLK(os.fstat(self._fd).st_mode)
+        self.sector = self._ioctl(_BLKSSZGET, "I") if self._block else 512
+
+    @property
+    def size(self) -> int:
+        return self._ioctl(_BLKGETSIZE64, "Q") if self._block else os.fstat(self._fd).st_size
+
+    def _ioctl(self, request: int, kind: str) -> int:
+        raw = fcntl.ioctl(self._fd, request, bytes(struct.calcsize(kind)))
+        return int(struct.unpack(kind, raw)[0])
+
+    def read_into(self, buffer: memoryview, at: int) -> int:
+        done = 0
+        while done < len(buffer):
+            count = os.preadv(self._fd, [buffer[done:]], at + done)
+            if count == 0:
+                break
+            done += count
+        return done
+
+    def write(self, data: bytes | memoryview, at: int) -> None:
+        view = memoryview(data)
+        try:
+            while view:
+                count = os.pwrite(self._fd, view, at)
+                view, at = view[count:], at + count
+        except OSError as e:
+            raise _full(e, self._path) from None
+
+    def truncate(self, size: int) -> None:
+        os.ftruncate(self._fd, size)
+
+    def flush(self) -> None:
+        try:
+            os.fsync(self._fd)
+        except OSError as e:
+            raise _full(e, self._path) from None
+
+    def start_writing(self, at: int, size: int) -> None:
+        os.posix_fadvise(
+            self._fd, at, size, os.POSIX_FADV_DONTNEED
+        )  # what is dirty is written first, in the background
+
+    def forget(self) -> None:
+        os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_DONTNEED)
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+
+def _full(error: OSError, path: Path) -> Exception:
+    if error.errno in FULL:
+        return NoSpace(f"no space left to write {path}", hint="free some space there")
+    return error
+
+
+@dataclass
+class Window:
+    """`size` bytes of another device from `start` on. It does not own what it looks into."""
+
+    device: Device
+    start: int
+    size: int
+
+    def read_into(self, buffer: memoryview, at: int) -> int:
+        length = max(0, min(len(buffer), self.size - at))
+        return self.device.read_into(buffer[:length], self.start + at) if length else 0
+
+    def write(self, data: bytes | memoryview, at: int) -> None:
+        if at < 0 or at + len(data) > self.size:
+            raise OSError(errno.ENOSPC, f"a write to {at}..{at + len(data)} leaves its partition of {self.size} bytes")
+        self.device.write(data, self.start + at)
+
+    def start_writing(self, at: int, size: int) -> None:
+        self.device.start_writing(self.start + at, size)
+
+    def flush(self) -> None:
+        self.device.flush()
+
+    def forget(self) -> None:
+        self.device.forget()
+
+    def close(self) -> None:
+        pass

@@ -1,0 +1,305 @@
+"""The engine: what `orlop.model.decide` says is next, done and noted.
+
+    snapshot → decide → perform → transition → checkpoint → …
+
+One `step` does one action and returns it with its reason. Everything that is outside — time, the catalog of releases,
+the servers, the lock, the reboot — is given to it, so a test drives it through years in a second. Lifetime: one engine
+a process; a new one after any kill starts from the journal and the disk.
+
+Invariant: before each decision the state agrees with the disk; an action that failed leaves the state where it was,
+says why, and is tried again later. A checkpoint that cannot be written (/var is full) stops nothing that the disk itself
+remembers; what it does not, a denied version and a lock, is not done without.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from orlop.errors import BadInput, NoSpace, OrlopError
+from orlop.model import update
+from orlop.model.decide import (
+    Action,
+    Check,
+    Deny,
+    Drop,
+    Fetch,
+    Health,
+    Judge,
+    Lock,
+    Reboot,
+    Rest,
+    Revert,
+    Settings,
+    Settle,
+    Snapshot,
+    Stage,
+    Step,
+    Take,
+    Unlock,
+    Wish,
+    decide,
+)
+from orlop.model.facts import reconcile
+from orlop.model.index import Index
+from orlop.model.memory import ASKED, FREE, HELD, KEPT, Denied, Memory
+from orlop.model.update import Idle, Reverted, Staged, Target, Verifying
+from orlop.model.version import Version
+from orlop.node.update.fetch import Fetcher
+from orlop.node.update.fleetlock import Refused
+from orlop.node.update.journal import Journal
+from orlop.node.update.verity import Damaged
+from orlop.node.update.writer import Writer
+
+FIRST_RETRY = timedelta(seconds=15)
+LAST_RETRY = timedelta(hours=4)
+LOCK_RETRY = timedelta(minutes=1)
+
+
+class Catalog(Protocol):
+    """What is on offer to this machine, already verified."""
+
+    def offer(self) -> Target | None:
+        """What it should run, or None when nothing is. Raises OrlopError when it cannot be known now."""
+        ...
+
+    def index(self, target: Target) -> Index:
+        """The target's index. Raises OrlopError."""
+        ...
+
+    def fetcher(self, target: Target) -> Fetcher:
+        """Where its blobs come from."""
+        ...
+
+
+class RebootLock(Protocol):
+    def take(self) -> None: ...
+
+    def give_back(self) -> None: ...
+
+
+@dataclass
+class Outside:
+    """What the engine meets. `reboot` may return: the machine is then about to go."""
+
+    now: Callable[[], datetime]
+    catalog: Catalog
+    reboot: Callable[[], None]
+    health: Callable[[], Health] = Health
+    sessions: Callable[[], int] = int
+    lock: RebootLock | None = None
+    console: Callable[[Version], str] = lambda _: ""
+    random: random.Random = field(default_factory=random.Random)
+
+
+class Engine:
+    """`memory` is what the journal has; `settings` may be replaced between steps."""
+
+    def __init__(self, writer: Writer, journal: Journal, outside: Outside, settings: Settings) -> None:
+        self.writer, self.journal, self.outside, self.settings = writer, journal, outside, settings
+        self.memory = journal.load()
+        self.note = journal.note
+        if self.memory == Memory() and outside.lock:
+            self.memory = replace(self.memory, lock=ASKED)  # perhaps: nobody remembers
+
+    def step(self) -> Step:
+        """Do what is next. Only defects raise: what went wrong is in the memory, and `Rest` comes of it."""
+        try:
+            self._agree()
+            step = decide(self.snapshot())
+        except OrlopError as e:
+            self._failed(e)
+            return Step(Rest(self.memory.retry_at), e.message)
+        try:
+            self._perform(step.action)
+        except Refused as e:
+            self._failed(e, LOCK_RETRY)
+        except OrlopError as e:
+            self._failed(e)
+        return step
+
+    def snapshot(self) -> Snapshot:
+        outside = self.outside
+        settings = replace(self.settings, lock=outside.lock is not None)
+        return Snapshot(outside.now(), self.memory, self.writer.facts(), settings, outside.health(), outside.sessions())
+
+    def _agree(self) -> None:
+        """Let the state agree with the disk."""
+        denied = frozenset(d.version for d in self.memory.denied)
+        state, why = reconcile(self.memory.state, self.writer.facts(), denied)
+        if state != self.memory.state:
+            self.note = why
+            self._save(self.memory.to(state))
+
+    def _save(self, memory: Memory, *, must: bool = False) -> None:
+        """A checkpoint. `must`: raises NoSpace, and nothing is remembered, when it cannot be written."""
+        if memory == self.memory:
+            return
+        try:
+            self.journal.save(memory)
+        except NoSpace as e:
+            if must:
+                raise
+            self.note = e.message
+        self.memory = memory
+
+    def _failed(self, error: OrlopError, wait: timedelta | None = None) -> None:
+        """Remember why, and when to go on: later each time, never at the same moment as the other machines."""
+        memory, now = self.memory, self.outside.now()
+        pause = wait or min(FIRST_RETRY * 2 ** min(memory.failures, 16), LAST_RETRY)
+        until = now + pause * self.outside.random.uniform(0.8, 1.2)
+        self.memory = memory.failed(error.message, until)
+        with contextlib.suppress(OrlopError):
+            self.journal.save(self.memory)
+
+    def _perform(self, action: Action) -> None:
+        match action:
+            case Rest():
+                pass
+            case Check():
+                self._check()
+            case Fetch(target):
+                self._fetch(target)
+            case Stage(target):
+                self._stage(target)
+            case Lock() | Unlock():
+                self._lock(action)
+            case Reboot() | Revert():
+                self._reboot(action)
+            case Deny(target):
+                self._deny(target)
+            case _:
+                self._move(action)
+
+    def _move(self, action: Take | Drop | Wish | Judge | Settle) -> None:
+        """Actions that are little more than their transition."""
+        memory, state = self.memory, self.memory.state
+        match action:
+            case Take(target):
+                if isinstance(state, Idle):
+                    self._save(memory.to(update.found(update.check(state), target)))
+                else:
+                    self._save(memory.to(update.replace(state, target)))
+            case Drop(target):
+                self.writer.discard(target.version)
+                self._save(memory.to(update.drop(state)))
+            case Wish():
+                self._save(replace(memory, reboot_wanted_at=self.outside.now()))
+            case Judge(good):
+                reason = self.outside.health().reason
+                self._save(memory.to(update.healthy(state) if good else update.fail(state, reason)))
+            case Settle():
+                self._save(memory.to(update.settle(state)))
+
+    def _check(self) -> None:
+        """Ask the catalog. When it does not answer, what it said last still holds."""
+        before = self.memory.state
+        if isinstance(before, Idle):
+            self.memory = replace(self.memory, state=update.check(before))
+        try:
+            offer, failure = self.outside.catalog.offer(), ""
+        except OrlopError as e:
+            offer, failure = self.memory.offer, e.message
+        if isinstance(self.memory.state, update.Checking):
+            self.memory = replace(self.memory, state=update.nothing(self.memory.state))
+        if offer != self.memory.offer:
+            self._save(replace(self.memory, offer=offer))
+        self.memory = replace(self.memory, checked_at=self.outside.now(), failure=failure)
+
+    def _fetch(self, target: Target) -> None:
+        index = self._index(target)
+        if not isinstance(self.memory.state, update.Fetching):
+            self._save(self.memory.to(update.fetch(self.memory.state)))
+        self.writer.prepare(index)
+        self.writer.fill(index, self.outside.catalog.fetcher(target))
+        self._save(self.memory.to(update.fetched(self.memory.state)))
+
+    def _index(self, target: Target) -> Index:
+        index = self.outside.catalog.index(target)
+        if index.version != target.version or index.root_hash != target.root_hash:
+            raise BadInput(f"the index of {target.version} is of {index.version}, or of another image of that name")
+        return index
+
+    def _stage(self, target: Target) -> None:
+        index = self._index(target)
+        try:
+            self.writer.verify(index)
+        except Damaged:
+            self._save(self.memory.to(update.fetch(self.memory.state)))
+            raise
+        self.writer.publish(index)
+        self._save(self.memory.to(update.stage(self.memory.state)))
+
+    def _lock(self, action: Lock | Unlock) -> None:
+        lock = self.outside.lock
+        if isinstance(action, Lock):
+            self._save(replace(self.memory, lock=ASKED), must=True)
+            try:
+                if lock:
+                    lock.take()
+            except Refused:
+                self.memory = replace(self.memory, lock=FREE)
+                raise
+            self._save(replace(self.memory, lock=HELD))
+        else:
+            if lock:
+                lock.give_back()
+            self._save(replace(self.memory, lock=FREE))
+
+    def _reboot(self, action: Reboot | Revert) -> None:
+        if isinstance(action, Revert) or action.target.version < self.writer.running:
+            self.writer.step_aside()
+        if isinstance(action, Reboot):
+            self._save(self.memory.to(update.reboot(self.memory.state, self.writer.running)))
+        self.outside.reboot()
+
+    def _deny(self, target: Target) -> None:
+        """Put the version that failed on the deny list, and take it off the disk's list of what may boot."""
+        assert isinstance(self.memory.state, Reverted)
+        reason, now = self.memory.state.reason, self.outside.now()
+        entry = Denied(target.version, reason, now, self.outside.console(target.version))
+        denied = replace(self.memory.deny(entry), lock=KEPT if self.memory.lock != FREE else FREE)
+        self._save(denied.to(update.denylist(denied.state)), must=True)
+        if target.version != self.writer.running:
+            self.writer.discard(target.version)
+
+    # what people ask for
+
+    def go_to(self, target: Target) -> None:
+        """Install this version, older or denied or not, and stay there: an older one holds updates. Raises BadInput."""
+        state, named = self.memory.state, replace(target, why="named")
+        if target.version == self.writer.running:
+            raise BadInput(f"{target.version} runs already")
+        memory = self.memory
+        if target.version < self.writer.running:
+            memory = replace(memory, hold=f"{target.version} was asked for by name")
+        match state:
+            case Idle() | update.Checking():
+                self._save(memory.to(update.found(update.check(Idle()), named)), must=True)
+            case update.Available() | update.Fetching() | Verifying() | Staged():
+                self._save(memory.to(update.replace(state, named)), must=True)
+            case _:
+                raise BadInput(
+                    f"the machine is in the middle of an update ({update.name_of(state)})", hint="wait until it is over"
+                )
+
+    def hold(self, reason: str) -> None:
+        self._save(replace(self.memory, hold=reason or "by hand"), must=True)
+
+    def unhold(self) -> None:
+        self._save(replace(self.memory, hold=""), must=True)
+
+    def allow(self, version: Version) -> None:
+        self._save(self.memory.allow(version), must=True)
+
+    def roll_back(self, reason: str = "rolled back by hand") -> None:
+        """Start the other version, and do not come back to this one by oneself. Raises BadInput when there is none."""
+        self.writer.other()
+        entry = Denied(self.writer.running, reason, self.outside.now())
+        self._save(self.memory.deny(entry).to(Idle()), must=True)
+        self.writer.step_aside()
+        self.outside.reboot()

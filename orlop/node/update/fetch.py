@@ -1,0 +1,254 @@
+"""Blocks from servers that may lie: every piece is checked before anybody sees it.
+
+Several sources are asked, one at a time. One that fails goes behind the others, one that sends other bytes than the
+index promises is asked a few times more and then not again. A transfer that breaks goes on at the byte where it broke.
+As long as bytes arrive it never gives up; without any it does, after every source was asked `TRIES` times in a row.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from orlop.model.index import BLOCK, Blob, Frame, Part
+from orlop.node.update.plan import Run
+from orlop.node.update.source import Absent, Lying, Source, SourceError, Stream, Unreachable
+
+TRIES = 5
+LIES = 3
+PAUSE_SECONDS = 0.5
+LONGEST_PAUSE = 8.0
+PIECE = 1 << 17  # bytes read at a time
+
+
+class Pieces(Protocol):
+    """What a blob is checked by: consecutive pieces, each with an end and a hash; `paths` is where it may be found."""
+
+    @property
+    def blob(self) -> Blob: ...
+
+    @property
+    def paths(self) -> tuple[str, ...]: ...
+
+    def start(self, number: int) -> int: ...
+
+    def end(self, number: int) -> int: ...
+
+    def digest(self, number: int) -> bytes: ...
+
+
+@dataclass(frozen=True)
+class Blocks:
+    part: Part
+    paths: tuple[str, ...]
+
+    @property
+    def blob(self) -> Blob:
+        return self.part.blob
+
+    def start(self, number: int) -> int:
+        return number * BLOCK
+
+    def end(self, number: int) -> int:
+        return min((number + 1) * BLOCK, self.part.size)
+
+    def digest(self, number: int) -> bytes:
+        return self.part.digest(number)
+
+
+@dataclass(frozen=True)
+class Frames:
+    blob: Blob
+    frames: tuple[Frame, ...]
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        return (self.blob.path,)
+
+    def start(self, number: int) -> int:
+        return self.frames[number].offset
+
+    def end(self, number: int) -> int:
+        return self.frames[number].offset + self.frames[number].size
+
+    def digest(self, number: int) -> bytes:
+        return bytes.fromhex(self.frames[number].sha256)
+
+
+class Pace:
+    """No more than `rate` bytes a second on average; None is no limit."""
+
+    def __init__(
+        self, rate: int | None, clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        self.rate, self._clock, self._sleep = rate, clock, sleep
+        self._free_at = clock()
+
+    def spend(self, count: int) -> None:
+        if self.rate:
+            now = self._clock()
+            self._free_at = max(self._free_at, now - 1.0) + count / self.rate
+            if self._free_at > now:
+                self._sleep(self._free_at - now)
+
+
+@dataclass
+class _Mirror:
+    source: Source
+    failures: int = 0
+    lies: int = 0
+    held: tuple[str, Stream] | None = None
+
+
+class Fetcher:
+    """`bytes_in` counts what came over the network, useful or not."""
+
+    def __init__(
+        self, sources: Sequence[Source], *, pace: Pace | None = None, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        self._mirrors = [_Mirror(source) for source in sources]
+        self._pace, self._sleep = pace or Pace(None), sleep
+        self.bytes_in = 0
+
+    def fetch(self, pieces: Pieces, runs: Sequence[Run]) -> Iterator[tuple[int, memoryview]]:
+        """(number of the first, bytes) of consecutive pieces, in order, each as its hash says.
+
+        The bytes are valid until the next is asked for. Raises SourceError when no source has what is missing.
+        """
+        try:
+            for run in runs:
+                yield from self._run(pieces, run)
+        finally:
+            self.close()
+
+    def _run(self, pieces: Pieces, run: Run) -> Iterator[tuple[int, memoryview]]:
+        partial = _Partial(pieces, run)
+        failed = 0
+        while not partial.done():
+            mirror = self._best()
+            before = partial.position
+            try:
+                stream = self._stream(mirror, pieces, partial.position, pieces.end(run.end - 1))
+                while not partial.done():
+                    count = stream.read_into(partial.room())
+                    if count == 0:
+                        raise Unreachable(f"{mirror.source.name} ended the transfer at byte {stream.position}")
+                    self.bytes_in += count
+                    self._pace.spend(count)
+                    yield from partial.take(count, mirror.source.name)
+            except SourceError as e:
+                self._let_go(mirror)
+                moved = partial.position > before
+                mirror.failures = 1 if moved else mirror.failures + 1
+                failed = 0 if moved else failed + 1
+                if isinstance(e, Lying):
+                    mirror.lies += 1
+                self._wait_or_raise(failed, e)
+            else:
+                if not stream.whole:
+                    self._let_go(mirror)
+                mirror.failures = failed = 0
+
+    def _best(self) -> _Mirror:
+        honest = [m for m in self._mirrors if m.lies < LIES]
+        if not honest:
+            raise Lying(
+                "every source sends other bytes than the release promises",
+                hint="the servers hold a damaged or forged copy: compare with another, or publish the release again",
+            )
+        return min(honest, key=lambda m: m.failures)
+
+    def _wait_or_raise(self, failed: int, error: SourceError) -> None:
+        honest = sum(m.lies < LIES for m in self._mirrors)
+        if not honest:
+            self._best()
+        if failed >= TRIES * max(honest, 1) or (isinstance(error, Absent) and failed >= honest):
+            raise error
+        if failed and failed % max(honest, 1) == 0:
+            self._sleep(min(PAUSE_SECONDS * 2 ** (failed // max(honest, 1) - 1), LONGEST_PAUSE))
+
+    def _stream(self, mirror: _Mirror, pieces: Pieces, start: int, end: int) -> Stream:
+        """A stream that stands at `start`: the one that is open, when the server sends all of it anyway."""
+        name = pieces.blob.sha256
+        held = mirror.held
+        if held is None or held[0] != name or held[1].position > start:
+            self._let_go(mirror)
+            held = mirror.held = (name, self._open(mirror.source, pieces.paths, start, end))
+        stream = held[1]
+        waste = memoryview(bytearray(PIECE))
+        while stream.position < start:
+            count = stream.read_into(waste[: start - stream.position])
+            if count == 0:
+                raise Unreachable(f"{mirror.source.name} ended the transfer at byte {stream.position}")
+            self.bytes_in += count
+            self._pace.spend(count)
+        return stream
+
+    def _open(self, source: Source, paths: Sequence[str], start: int, end: int) -> Stream:
+        for path in paths[:-1]:
+            try:
+                return source.open(path, start, end)
+            except Absent:
+                continue
+        return source.open(paths[-1], start, end)
+
+    def _let_go(self, mirror: _Mirror) -> None:
+        if mirror.held:
+            mirror.held[1].close()
+            mirror.held = None
+
+    def close(self) -> None:
+        for mirror in self._mirrors:
+            self._let_go(mirror)
+
+
+class _Partial:
+    """What has come of a run and is not given on yet. `position` is the offset of the next byte to ask for."""
+
+    def __init__(self, pieces: Pieces, run: Run) -> None:
+        self._pieces, self._next, self._end = pieces, run.first, run.end
+        largest = max(pieces.end(n) - pieces.start(n) for n in (run.first, run.end - 1))
+        self._buffer = memoryview(bytearray(max(PIECE, largest)))
+        self._held = 0
+        self._from: set[str] = set()
+
+    def done(self) -> bool:
+        return self._next == self._end
+
+    @property
+    def position(self) -> int:
+        return self._pieces.start(self._next) + self._held
+
+    def room(self) -> memoryview:
+        left = self._pieces.end(self._end - 1) - self.position
+        return self._buffer[self._held : min(len(self._buffer), self._held + left)]
+
+    def take(self, count: int, source: str) -> Iterator[tuple[int, memoryview]]:
+        """Give on the pieces that are whole. Raises Lying at one that is not what it should be."""
+        self._held += count
+        self._from.add(source)
+        first, at = self._next, 0
+        bad = False
+        while self._next < self._end:
+            size = self._pieces.end(self._next) - self._pieces.start(self._next)
+            if at + size > self._held:
+                break
+            piece = self._buffer[at : at + size]
+            if hashlib.sha256(piece).digest() != self._pieces.digest(self._next):
+                bad = True
+                break
+            self._next, at = self._next + 1, at + size
+        if at:
+            yield first, self._buffer[:at]
+        if bad:
+            self._held, mixed = 0, len(self._from) > 1
+            self._from.clear()
+            kind = Unreachable if mixed else Lying  # begun by one, ended by another: neither is to blame for sure
+            raise kind(f"{source} sends other bytes than the release promises, at byte {self.position}")
+        self._buffer[: self._held - at] = self._buffer[at : self._held]
+        self._held -= at
+        if at:
+            self._from = {source} if self._held else set()

@@ -1,0 +1,86 @@
+"""The reboot lock: the client's side of the FleetLock protocol.
+
+    POST <url>/v1/pre-reboot      may this machine reboot?  200: it holds a slot of its group's lock now
+    POST <url>/v1/steady-state    it is back, and well:     200: the slot is free again
+
+The body is {"client_params": {"group": …, "id": …}}, and the header `fleet-lock-protocol: true` keeps strays away. Both
+requests may be repeated: whoever holds a slot gets it again, whoever gave it back may do so twice. Any other answer is
+a refusal with {"kind": …, "value": …}. Source: the protocol's page in Zincati's documentation.
+
+Invariant: a lock is only ever given back for a machine that said so itself; nothing here decides when.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import ssl
+import urllib.parse
+from dataclasses import dataclass
+
+from orlop.errors import BadInput, Busy
+from orlop.node.update.source import Unreachable
+
+GROUP = re.compile(r"[a-zA-Z0-9.-]+", re.ASCII)
+TIMEOUT_SECONDS = 30.0
+_LARGEST = 1 << 16
+
+
+class Refused(Busy):
+    """The lock service said no; the message has its words."""
+
+
+@dataclass(frozen=True)
+class FleetLock:
+    """`machine` is an id that says nothing else about the machine; `group` shares the lock's slots."""
+
+    url: str
+    machine: str
+    group: str = "default"
+    timeout: float = TIMEOUT_SECONDS
+
+    def __post_init__(self) -> None:
+        parts = urllib.parse.urlsplit(self.url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise BadInput(f"{self.url!r} is no lock service", hint="use http://… or https://…")
+        if not GROUP.fullmatch(self.group):
+            raise BadInput(f"{self.group!r} is no group of a lock", hint="use letters, digits, dots and dashes")
+
+    def take(self) -> None:
+        """Raises Refused, or Unreachable."""
+        self._post("v1/pre-reboot")
+
+    def give_back(self) -> None:
+        """Raises Refused, or Unreachable."""
+        self._post("v1/steady-state")
+
+    def _post(self, deed: str) -> None:
+        parts = urllib.parse.urlsplit(self.url)
+        body = json.dumps({"client_params": {"group": self.group, "id": self.machine}})
+        headers = {"fleet-lock-protocol": "true", "Content-Type": "application/json"}
+        host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+        connection: http.client.HTTPConnection
+        if parts.scheme == "https":
+            secure = ssl.create_default_context()
+            connection = http.client.HTTPSConnection(host, port, timeout=self.timeout, context=secure)
+        else:
+            connection = http.client.HTTPConnection(host, port, timeout=self.timeout)
+        try:
+            connection.request("POST", f"{parts.path.rstrip('/')}/{deed}", body, headers)
+            response = connection.getresponse()
+            status, answer = response.status, response.read(_LARGEST)
+        except (OSError, http.client.HTTPException) as e:
+            raise Unreachable(f"the lock service {host} does not answer: {str(e) or type(e).__name__}") from None
+        finally:
+            connection.close()
+        if status != 200:
+            raise Refused(f"the lock service {host} refuses: {_words(status, answer)}")
+
+
+def _words(status: int, answer: bytes) -> str:
+    try:
+        about = json.loads(answer)
+        return f"{about['value']} ({about['kind']})"
+    except (ValueError, KeyError, TypeError):
+        return f"status {status}"

@@ -1,0 +1,277 @@
+"""One server's blobs, or a folder's: bytes from an offset on, as they come.
+
+Nothing here is believed. What a server says about lengths and ranges decides only whether asking it goes on; whether
+bytes count is decided by their hash, in `fetch`. Every wait is bounded: connecting, silence, and dripping.
+
+    SourceError
+    ├── Unreachable    it did not answer, stopped, or was too slow: try again, or another
+    ├── Absent         it does not have it
+    └── Lying          what it says about what it sends contradicts itself
+"""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import os
+import ssl
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from orlop.errors import BadInput, OrlopError
+
+STALL_SECONDS = 30.0
+SLOWEST = 1024  # bytes a second, over a window of STALL_SECONDS
+MAX_REDIRECTS = 5
+_AGENT = {"User-Agent": "orlop-update", "Accept-Encoding": "identity"}
+_HINT = "check the network, the proxy and the configured servers"
+
+
+class SourceError(OrlopError):
+    pass
+
+
+class Unreachable(SourceError):
+    pass
+
+
+class Absent(SourceError):
+    pass
+
+
+class Lying(SourceError):
+    pass
+
+
+class Stream(Protocol):
+    """Bytes of a blob; `position` is the offset of the next one, `whole` whether it goes on to the blob's end."""
+
+    position: int
+    whole: bool
+
+    def read_into(self, buffer: memoryview) -> int:
+        """At least one byte, or 0 at the end. Raises Unreachable."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Source(Protocol):
+    @property
+    def name(self) -> str: ...
+
+    def open(self, path: str, start: int, end: int) -> Stream:
+        """The bytes from `start` to `end`; a server may begin earlier (`position`) and go on. Raises SourceError."""
+        ...
+
+
+def source(url: str, *, stall: float = STALL_SECONDS, clock: Callable[[], float] = time.monotonic) -> Source:
+    """For `http://…`, `https://…`, `file:///…` or the path of a folder. Raises BadInput."""
+    parts = urllib.parse.urlsplit(url)
+    if parts.scheme in ("http", "https") and parts.hostname:
+        return HttpSource(url, stall=stall, clock=clock)
+    if parts.scheme == "file" and parts.netloc in ("", "localhost"):
+        return FolderSource(Path(urllib.parse.unquote(parts.path)))
+    if not parts.scheme:
+        return FolderSource(Path(url))
+    raise BadInput(f"{url!r} is nowhere to fetch from", hint="use http://…, https://… or file:///folder")
+
+
+@dataclass(frozen=True)
+class FolderSource:
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        return str(self.folder)
+
+    def open(self, path: str, start: int, end: int) -> Stream:
+        try:
+            fd = os.open(self.folder / path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise Absent(f"{self.folder} has no {path}") from None
+        except OSError as e:
+            raise Unreachable(f"{self.folder / path} cannot be read: {e.strerror}") from None
+        return _FileStream(fd, start, end)
+
+
+class _FileStream:
+    whole = False
+
+    def __init__(self, fd: int, position: int, end: int) -> None:
+        self._fd, self.position, self._end = fd, position, end
+
+    def read_into(self, buffer: memoryview) -> int:
+        try:
+            count = os.preadv(self._fd, [buffer[: max(0, self._end - self.position)]], self.position)
+        except OSError as e:
+            raise Unreachable(f"reading stopped: {e.strerror}") from None
+        self.position += count
+        return count
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+
+class HttpSource:
+    """One server, one connection that is kept while it can be; proxies as the environment says."""
+
+    def __init__(self, url: str, *, stall: float, clock: Callable[[], float]) -> None:
+        self._base = url.rstrip("/") + "/"
+        self._stall, self._clock = stall, clock
+        self._kept: tuple[str, http.client.HTTPConnection] | None = None
+
+    @property
+    def name(self) -> str:
+        return _public(self._base)
+
+    def open(self, path: str, start: int, end: int) -> Stream:
+        url = urllib.parse.urljoin(self._base, path)
+        for _ in range(MAX_REDIRECTS + 1):
+            response = self._ask(url, start, end)
+            if response.status not in (301, 302, 303, 307, 308):
+                return self._stream(response, url, start)
+            url = self._redirect(url, response.headers.get("Location", ""))
+        raise Lying(f"{self.name} redirects more than {MAX_REDIRECTS} times", hint=_HINT)
+
+    def _redirect(self, url: str, location: str) -> str:
+        self._drop()
+        to = urllib.parse.urljoin(url, location)
+        allowed = ("https",) if url.startswith("https:") else ("http", "https")
+        if not location or urllib.parse.urlsplit(to).scheme not in allowed:
+            raise Lying(f"{self.name} redirects to {_public(to)}, which is not followed", hint=_HINT)
+        return to
+
+    def _ask(self, url: str, start: int, end: int) -> http.client.HTTPResponse:
+        for again in (True, False):
+            kept = self._kept is not None
+            try:
+                target, connection, headers = self._connection(url)
+                connection.request("GET", target, headers={**headers, "Range": f"bytes={start}-{end - 1}"})
+                return connection.getresponse()
+            except (OSError, http.client.HTTPException) as e:
+                self._drop()
+                if not (again and kept):  # a kept connection may have been closed at the other end meanwhile
+                    raise Unreachable(f"{self.name} does not answer: {_words(e)}", hint=_HINT) from None
+        raise AssertionError
+
+    def _connection(self, url: str) -> tuple[str, http.client.HTTPConnection, dict[str, str]]:
+        """What to ask for, over which connection, with which headers."""
+        parts = urllib.parse.urlsplit(url)
+        target = urllib.parse.urlunsplit(("", "", parts.path or "/", parts.query, ""))
+        headers = dict(_AGENT) | _login("Authorization", parts)
+        proxy = _proxy(parts)
+        through = proxy or parts
+        if proxy and parts.scheme == "http":
+            target = urllib.parse.urlunsplit(("http", parts.netloc.rpartition("@")[2], parts.path, parts.query, ""))
+            headers |= _login("Proxy-Authorization", proxy)
+        key = f"{parts.scheme}://{parts.netloc} {through.netloc}"
+        if self._kept and self._kept[0] == key:
+            return target, self._kept[1], headers
+        self._drop()
+        host, port = through.hostname or "", through.port or (443 if through.scheme == "https" else 80)
+        if parts.scheme == "https":
+            secure = http.client.HTTPSConnection(host, port, timeout=self._stall, context=ssl.create_default_context())
+            if proxy:
+                secure.set_tunnel(parts.hostname or "", parts.port, _login("Proxy-Authorization", proxy))
+            connection: http.client.HTTPConnection = secure
+        else:
+            connection = http.client.HTTPConnection(host, port, timeout=self._stall)
+        self._kept = (key, connection)
+        return target, connection, headers
+
+    def _stream(self, response: http.client.HTTPResponse, url: str, start: int) -> Stream:
+        status = response.status
+        if status in (404, 410):
+            self._drop()
+            raise Absent(f"{self.name} has no {_public(url)}")
+        if status not in (200, 206):
+            self._drop()
+            raise Unreachable(f"{self.name} answers {status} {response.reason}", hint=_HINT)
+        if response.headers.get("Content-Encoding", "identity") != "identity":
+            self._drop()
+            raise Lying(f"{self.name} sends an encoding that was not asked for", hint=_HINT)
+        if status == 206 and (at := _range_start(response.headers.get("Content-Range", ""))) != start:
+            self._drop()
+            raise Lying(f"{self.name} was asked for byte {start} and answers from {at}", hint=_HINT)
+        return _HttpStream(response, self, start if status == 206 else 0, whole=status == 200)
+
+    def _drop(self) -> None:
+        if self._kept:
+            self._kept[1].close()
+            self._kept = None
+
+
+class _HttpStream:
+    def __init__(self, response: http.client.HTTPResponse, owner: HttpSource, position: int, *, whole: bool) -> None:
+        self._response, self._owner = response, owner
+        self.position, self.whole = position, whole
+        self._since, self._got = owner._clock(), 0  # noqa: SLF001
+
+    def read_into(self, buffer: memoryview) -> int:
+        name = self._owner.name
+        try:
+            count = self._response.readinto(buffer)
+        except (OSError, http.client.HTTPException, ValueError) as e:
+            self.close()
+            raise Unreachable(f"{name} stopped at byte {self.position}: {_words(e)}", hint=_HINT) from None
+        self.position += count
+        self._hurry(count)
+        return count
+
+    def _hurry(self, count: int) -> None:
+        """A server that sends a byte now and then is as good as one that does not answer."""
+        now, window = self._owner._clock(), self._owner._stall  # noqa: SLF001
+        self._got += count
+        if now - self._since >= window:
+            if self._got < SLOWEST * window:
+                self.close()
+                raise Unreachable(f"{self._owner.name} sends less than {SLOWEST} bytes a second", hint=_HINT)
+            self._since, self._got = now, 0
+
+    def close(self) -> None:
+        if not self._response.isclosed():  # the rest of the answer is not wanted: the connection is of no use
+            self._owner._drop()  # noqa: SLF001
+        self._response.close()
+
+
+def _range_start(text: str) -> int | None:
+    unit, _, rest = text.strip().partition(" ")
+    start = rest.partition("-")[0]
+    return int(start) if unit == "bytes" and start.isascii() and start.isdigit() else None
+
+
+def _proxy(parts: urllib.parse.SplitResult) -> urllib.parse.SplitResult | None:
+    """The proxy the environment names for this URL: http_proxy, https_proxy, all_proxy, no_proxy."""
+    proxies = urllib.request.getproxies_environment()
+    found = proxies.get(parts.scheme) or proxies.get("all")
+    if not found or urllib.request.proxy_bypass(parts.hostname or ""):
+        return None
+    proxy = urllib.parse.urlsplit(found if "://" in found else f"http://{found}")
+    if proxy.scheme != "http" or not proxy.hostname:
+        raise BadInput(f"the proxy {_public(found)!r} cannot be used", hint="use http://host:port")
+    return proxy
+
+
+def _login(header: str, parts: urllib.parse.SplitResult) -> dict[str, str]:
+    if parts.username is None:
+        return {}
+    pair = f"{urllib.parse.unquote(parts.username)}:{urllib.parse.unquote(parts.password or '')}"
+    return {header: "Basic " + base64.b64encode(pair.encode()).decode()}
+
+
+def _public(url: str) -> str:
+    """Without what may be secret."""
+    parts = urllib.parse.urlsplit(url)
+    return urllib.parse.urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return "nothing came in time"
+    return (error.strerror if isinstance(error, OSError) else "") or str(error) or type(error).__name__

@@ -1,0 +1,101 @@
+"""The dm-verity tree, read as the kernel reads it: is this slot what its root hash promises?
+
+Format 1 of veritysetup(8): a superblock, then the levels of the tree from the top down; each hash is
+SHA-256(salt ‖ block). What this calls whole, the kernel mounts; what it does not, is an I/O error at run time.
+
+Memory does not grow with the slot: blocks are read in pieces and compared with their place in the tree at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from dataclasses import dataclass
+
+from orlop.errors import OrlopError
+from orlop.model.index import BLOCK, DIGEST, PER_HASH_BLOCK
+from orlop.node.update import device
+from orlop.node.update.device import Device
+
+_SUPERBLOCK = struct.Struct("<8sII16s32sIIQH6x256s168x")
+_PIECE = 2 * PER_HASH_BLOCK * BLOCK  # bytes read at a time
+
+
+class Damaged(OrlopError):
+    """What was read is not what its hash says."""
+
+
+@dataclass(frozen=True)
+class Superblock:
+    """`blocks` is how many data blocks the tree is over."""
+
+    blocks: int
+    salt: bytes
+
+
+def superblock(tree: Device) -> Superblock:
+    """Raises Damaged unless it is one this system makes: format 1, SHA-256, blocks of 4096 bytes."""
+    raw = device.read(tree, 0, _SUPERBLOCK.size)
+    if len(raw) < _SUPERBLOCK.size:
+        raise Damaged("the verity partition is too small for a superblock")
+    magic, version, kind, _, algorithm, data_size, hash_size, blocks, salt_size, salt = _SUPERBLOCK.unpack(raw)
+    if magic != b"verity\0\0" or version != 1 or kind != 1:
+        raise Damaged("the verity partition has no superblock of format 1")
+    if algorithm.rstrip(b"\0") != b"sha256" or (data_size, hash_size) != (BLOCK, BLOCK) or salt_size > len(salt):
+        raise Damaged("the verity tree is not of SHA-256 over blocks of 4096 bytes")
+    if not 0 < blocks <= 1 << 31:
+        raise Damaged(f"the verity tree is over {blocks} blocks")
+    return Superblock(blocks, salt[:salt_size])
+
+
+def levels(blocks: int) -> list[tuple[int, int]]:
+    """(first block, blocks) of each level in the tree's device, from the leaves to the top."""
+    sizes = []
+    while blocks > 1:
+        blocks = -(-blocks // PER_HASH_BLOCK)
+        sizes.append(blocks)
+    at = 1 + sum(sizes)
+    found = []
+    for size in sizes:
+        at -= size
+        found.append((at, size))
+    return found
+
+
+def verify(data: Device, tree: Device, root_hash: str) -> None:
+    """Raises Damaged, naming the first block that is not what the root hash promises."""
+    top = superblock(tree)
+    below: Device = data
+    first, count = 0, top.blocks
+    for at, size in levels(top.blocks):
+        _level(below, first, count, tree, at, top.salt)
+        below, first, count = tree, at, size
+    last = device.read(below, first * BLOCK, BLOCK)
+    if len(last) != BLOCK or hashlib.sha256(top.salt + last).hexdigest() != root_hash:
+        raise Damaged("the verity tree's top does not have the root hash")
+
+
+def _level(below: Device, first: int, count: int, tree: Device, at: int, salt: bytes) -> None:
+    """Compare the hashes of blocks `first`..+`count` of `below` with the tree's blocks from `at` on."""
+    salted = hashlib.sha256(salt)
+    piece, hashes = memoryview(bytearray(_PIECE)), memoryview(bytearray(_PIECE // BLOCK * DIGEST))
+    for start in range(0, count, _PIECE // BLOCK):
+        here = min(_PIECE // BLOCK, count - start)
+        got = below.read_into(piece[: here * BLOCK], (first + start) * BLOCK)
+        made = digests(piece[:got], salted)
+        wanted = -(-here // PER_HASH_BLOCK) * BLOCK
+        tree.read_into(hashes[:wanted], at * BLOCK + start * DIGEST)
+        if got != here * BLOCK or made.ljust(wanted, b"\0") != hashes[:wanted]:
+            where = "/usr" if first == 0 else "the tree"
+            bad = next((n for n in range(here) if made[n * DIGEST :][:DIGEST] != hashes[n * DIGEST :][:DIGEST]), here)
+            raise Damaged(f"block {first + start + bad} of {where} is not what the verity tree says")
+
+
+def digests(piece: memoryview, salted: hashlib._Hash) -> bytes:
+    """The hash of each block of `piece`, begun with `salted`."""
+    found = []
+    for at in range(0, len(piece), BLOCK):
+        digest = salted.copy()
+        digest.update(piece[at : at + BLOCK])
+        found.append(digest.digest())
+    return b"".join(found)

@@ -1,0 +1,319 @@
+"""The order of writing: the one place that knows how a version comes onto the disk.
+
+    room      is there room for it, on the ESP and in the slot? Nothing has been touched yet
+    hide      the other slot's UKI goes, then its labels: from here on it can be overwritten
+    fill      blocks into the slot, the UKI under a name that is not started
+    verify    everything is read again, from the medium: slot against the root hash, UKI against the index
+    label     the slot says what it holds
+    publish   the UKI gets its name, with three tries: from here on it may be started
+
+Each step is durable before the next begins, and each may be cut off anywhere: started again from the top, `fill` finds
+what was written and goes on there. Invariant: the running slot and its UKI are only ever read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from orlop.errors import BadInput, Missing, NoSpace
+from orlop.model import boot
+from orlop.model.boot import Uki
+from orlop.model.facts import Facts, unused
+from orlop.model.index import BLOCK, DIGEST, PARTS, Index, Part, PartName, Patch, file_name, verity_blocks
+from orlop.model.version import EMPTY_LABEL, Version
+from orlop.node.update import device, verity, zstd
+from orlop.node.update.device import Device
+from orlop.node.update.disk import Disk, Slot
+from orlop.node.update.esp import Esp
+from orlop.node.update.fetch import Blocks, Fetcher, Frames
+from orlop.node.update.plan import ZERO, Plan, Run, plan, runs
+from orlop.node.update.source import SourceError
+from orlop.node.update.verity import Damaged
+
+ESP_SPARE = 1 << 20  # bytes that stay free on the ESP
+PIECE = 1 << 18  # bytes read, copied and written at a time
+_EMPTY = bytes(PIECE)
+
+
+@dataclass
+class Progress:
+    """How far the writing is, in bytes of the whole payload; `step` names what is being done."""
+
+    step: str = ""
+    total: int = 0
+    done: int = 0
+    fetched: int = 0
+    reused: int = 0
+    tell: Callable[[Progress], None] = field(default=lambda _: None, repr=False)
+
+    def moved(self, *, reused: int = 0, fetched: int = 0) -> None:
+        self.done += reused + fetched
+        self.reused += reused
+        self.fetched += fetched
+        self.tell(self)
+
+
+class Writer:
+    """Brings versions onto one disk. `running` is the version that runs, whose root hash `disk` knows."""
+
+    def __init__(self, disk: Disk, esp: Esp, running: Version, progress: Progress | None = None) -> None:
+        self.disk, self.esp, self.running = disk, esp, running
+        self.progress = progress or Progress()
+
+    def facts(self) -> Facts:
+        """What the disk shows now."""
+        _, other = self.disk.slots()
+        version = other.version
+        return Facts(
+            self.running, self.disk.running_hash, version, other.root_hash if version else "", self.esp.names()
+        )
+
+    # room, hide
+
+    def prepare(self, index: Index) -> None:
+        """Make the other slot one that nothing starts. Raises NoSpace, and changes nothing, when it would not fit."""
+        _, other = self.disk.slots()
+        names = self.esp.names()
+        keep = self._kept(names, index)
+        self._need_room(index, other, [n for n in names if n not in keep])
+        for name in names:
+            if name not in keep:
+                self.esp.remove(name)
+        if other.usr.label != EMPTY_LABEL or other.verity.label != EMPTY_LABEL:
+            self.disk.clear(other)
+
+    def _kept(self, names: tuple[str, ...], index: Index) -> set[str]:
+        """Files that stay: all but UKIs that no running slot needs, and parts of other versions."""
+        ours = {n for n in names if boot.is_part(n) or Uki.parse(n)}
+        running = {n for n in ours if (uki := Uki.parse(n)) and uki.version == self.running}
+        return set(names) - ours | running | ({boot.part_name(index.version)} & set(names))
+
+    def _need_room(self, index: Index, other: Slot, going: list[str]) -> None:
+        for name in ("usr", "verity"):
+            part, room = index.part(name), other.room(name)
+            if part.size > room:
+                raise NoSpace(
+                    f"{index.version} has a {name} image of {part.size} bytes, the slot has {room}",
+                    hint="this release is too large for this machine's disk: install it anew",
+                )
+        part_file = boot.part_name(index.version)
+        had = self.esp.size(part_file) if part_file in self.esp.names() else 0
+        free = self.esp.free() + had + sum(self.esp.size(n) for n in going)
+        if free < index.uki.size + ESP_SPARE:
+            raise NoSpace(
+                f"the ESP has {free} bytes for a UKI of {index.uki.size}",
+                hint="remove what is not Orlop's from the ESP (the folder EFI and its top)",
+            )
+
+    # fill
+
+    def fill(self, index: Index, fetcher: Fetcher) -> None:
+        """Write every block that is not there yet. Raises SourceError, NoSpace, Damaged; what is written stays."""
+        self.progress.step, self.progress.total, self.progress.done = "fetching", index.payload_bytes, 0
+        for name in PARTS:
+            with self._target(index, name) as target, self._running(name) as old:
+                self._fill(index, name, target, old, fetcher)
+                target.flush()
+
+    def _fill(self, index: Index, name: PartName, target: Device, old: Device | None, fetcher: Fetcher) -> None:
+        part = index.part(name)
+        patch = self._patch(index, name) if old else None
+        todo = plan(
+            part,
+            here=scan(target, part.size),
+            old=scan(old, self._used(name, old)) if old else b"",
+            frames=patch.frames if patch else (),
+        )
+        self.progress.moved(reused=todo.in_place * BLOCK)
+        for run in todo.zeros:
+            self._zero(target, part, run)
+        if old:
+            self._copy(target, part, old, todo)
+        fetch = todo.fetch
+        if old and patch:
+            left = self._unpack(part, patch, todo, target, old, fetcher)
+            fetch = runs(sorted({n for run in (*fetch, *left) for n in range(run.first, run.end)}))
+        paths = (part.blob.path, file_name(index.version, name))
+        for first, data in fetcher.fetch(Blocks(part, paths), fetch):
+            self._put(target, first * BLOCK, data)
+            self.progress.moved(fetched=len(data))
+
+    def _put(self, target: Device, at: int, data: memoryview | bytes) -> None:
+        target.write(data, at)
+        target.start_writing(at, len(data))
+
+    def _zero(self, target: Device, part: Part, run: Run) -> None:
+        for first in range(run.first, run.end, PIECE // BLOCK):
+            size = min(PIECE, run.end * BLOCK - first * BLOCK, part.size - first * BLOCK)
+            target.write(_EMPTY[:size], first * BLOCK)
+            self.progress.moved(reused=size)
+
+    def _copy(self, target: Device, part: Part, old: Device, todo: Plan) -> None:
+        buffer = memoryview(bytearray(PIECE))
+        for copy in todo.copies:
+            for n in range(0, copy.count, PIECE // BLOCK):
+                first, source = copy.first + n, copy.old + n
+                size = min(PIECE, (copy.count - n) * BLOCK, part.size - first * BLOCK)
+                got = old.read_into(buffer[:size], source * BLOCK)
+                self._put(target, first * BLOCK, buffer[:got])
+                self.progress.moved(reused=got)
+
+    def _patch(self, index: Index, name: PartName) -> Patch | None:
+        """The patch from what runs, if the release has one."""
+        fitting = (p for p in index.patches if p.part == name and p.base_root_hash == self.disk.running_hash)
+        return min(fitting, key=lambda p: p.blob.size, default=None)
+
+    def _unpack(self, part: Part, patch: Patch, todo: Plan, target: Device, old: Device, fetcher: Fetcher) -> list[Run]:
+        """Write what the chosen frames make; the blocks they did not make, for whatever reason."""
+        left = {frame.first: Run(frame.first, frame.count) for frame in todo.frames}
+        try:
+            for number, data in fetcher.fetch(Frames(patch.blob, todo.frames), [Run(n, 1) for n in range(len(left))]):
+                frame = todo.frames[number]
+                before = device.read(old, frame.old_first * BLOCK, frame.old_count * BLOCK)
+                size = min(frame.count * BLOCK, part.size - frame.first * BLOCK)
+                made = zstd.unpack(bytes(data), before, size)
+                first, end = frame.first * DIGEST, (frame.first + frame.count) * DIGEST
+                if digests(memoryview(made)) != part.digests[first:end]:
+                    raise Damaged("a patch makes other blocks than the release promises")
+                self._put(target, frame.first * BLOCK, made)
+                self.progress.moved(fetched=len(made))
+                del left[frame.first]
+        except (SourceError, Damaged, Missing):  # a patch only saves bytes: without it the blocks are fetched
+            pass
+        return list(left.values())
+
+    def _used(self, name: PartName, old: Device) -> int:
+        """How many bytes of the running part are its own."""
+        if name == "uki":
+            return old.size
+        with self._running("verity") as tree:
+            assert tree is not None
+            blocks = verity.superblock(tree).blocks
+        return (blocks if name == "usr" else verity_blocks(blocks)) * BLOCK
+
+    @contextmanager
+    def _target(self, index: Index, name: PartName) -> Iterator[Device]:
+        """Where the part is written to."""
+        if name == "uki":
+            with self.esp.writing(boot.part_name(index.version), index.uki.size) as file:
+                yield file
+        else:
+            with self.disk.writing(self.disk.slots()[1].part(name)) as partition:
+                yield partition
+
+    @contextmanager
+    def _running(self, name: PartName) -> Iterator[Device | None]:
+        """The same part of the version that runs, to read blocks from. None when there is no UKI of it."""
+        if name != "uki":
+            with self.disk.reading(self.disk.slots()[0].part(name)) as partition:
+                yield partition
+            return
+        uki = self.facts().uki(self.running)
+        if uki is None:
+            yield None
+            return
+        with self.esp.reading(uki.name) as file:
+            yield file
+
+    # verify, label, publish
+
+    def verify(self, index: Index) -> None:
+        """Read all of it from the medium. Raises Damaged, naming what is wrong."""
+        self.progress.step = "verifying"
+        other = self.disk.slots()[1]
+        with self.disk.reading(other.usr) as usr, self.disk.reading(other.verity) as tree:
+            usr.forget()
+            tree.forget()
+            _matches(tree, index.verity, "the verity tree")
+            if verity.superblock(tree).blocks != index.usr.blocks:
+                raise Damaged("the verity tree is over another usr image")
+            verity.verify(usr, tree, index.root_hash)
+        part_file = boot.part_name(index.version)
+        if part_file not in self.esp.names():
+            raise Damaged("the ESP has no UKI to publish")
+        with self.esp.reading(part_file) as uki:
+            uki.forget()
+            if uki.size != index.uki.size:
+                raise Damaged(f"the UKI has {uki.size} bytes instead of {index.uki.size}")
+            _matches(uki, index.uki, "the UKI")
+
+    def publish(self, index: Index) -> None:
+        """Label the slot, then give the UKI its name. `verify` has just said that both are whole."""
+        self.progress.step = "publishing"
+        self.disk.label(self.disk.slots()[1], index.version, index.root_hash)
+        self.esp.rename(boot.part_name(index.version), Uki.fresh(index.version).name)
+
+    def is_published(self, version: Version) -> bool:
+        facts = self.facts()
+        return facts.other == version and facts.uki(version) is not None
+
+    # other deeds
+
+    def discard(self, version: Version) -> None:
+        """Take a version that does not run off the disk: its UKI, what was begun of it, its labels."""
+        assert version != self.running
+        other = self.disk.slots()[1]
+        for name in self.esp.names():
+            uki = Uki.parse(name)
+            if name == boot.part_name(version) or (uki and uki.version == version):
+                self.esp.remove(name)
+        if other.version == version:
+            self.disk.clear(other)
+
+    def clean(self, target: Version | None) -> list[str]:
+        """Remove UKIs that no slot uses; which."""
+        gone = unused(self.facts(), target)
+        for name in gone:
+            self.esp.remove(name)
+        return gone
+
+    def other(self) -> Version:
+        """The version in the other slot that would start. Raises BadInput when there is none."""
+        facts = self.facts()
+        other = facts.uki(facts.other) if facts.other else None
+        if other is None or other.bad:
+            raise BadInput(
+                "there is no other version on this machine to go back to",
+                hint="name one to be installed: orlop node update --to VERSION",
+            )
+        return other.version
+
+    def step_aside(self) -> None:
+        """Put the running version behind the other one, which is what starts next. Raises BadInput when there is none.
+
+        The running UKI is renamed, never lost: it is still started when the other one cannot be.
+        """
+        self.other()
+        mine = self.facts().uki(self.running)
+        if mine and not mine.bad:
+            self.esp.rename(mine.name, mine.demoted().name)
+
+
+def scan(source: Device, size: int) -> bytes:
+    """The digest of each of its first blocks."""
+    source_size = min(size, source.size)
+    buffer = memoryview(bytearray(PIECE))
+    found = []
+    for at in range(0, source_size, PIECE):
+        got = source.read_into(buffer[: min(PIECE, source_size - at)], at)
+        found.append(ZERO * (got // BLOCK) if got == PIECE and buffer == _EMPTY else digests(buffer[:got]))
+    return b"".join(found)
+
+
+def digests(data: memoryview) -> bytes:
+    """The SHA-256 of each block; the last may be short."""
+    sha256 = hashlib.sha256
+    return b"".join([sha256(data[at : at + BLOCK]).digest() for at in range(0, len(data), BLOCK)])
+
+
+def _matches(source: Device, part: Part, what: str) -> None:
+    buffer = memoryview(bytearray(PIECE))
+    for at in range(0, part.size, PIECE):
+        got = source.read_into(buffer[: min(PIECE, part.size - at)], at)
+        first = at // BLOCK * DIGEST
+        made = digests(buffer[:got])
+        if made != part.digests[first : first + PIECE // BLOCK * DIGEST]:
+            raise Damaged(f"{what} is not what the release promises, at byte {at} or soon after")
