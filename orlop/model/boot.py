@@ -24,6 +24,7 @@ from orlop.model.version import TRIES, Version
 
 FOLDER = "EFI/Linux"
 _NAME = re.compile(r"orlop_(\d{8}\.\d{1,5})(?:\+(\d{1,9})(?:-(\d{1,9}))?)?\.efi", re.ASCII | re.IGNORECASE)
+SUFFIX = ".efi"
 _PART = ".part"
 
 
@@ -80,6 +81,11 @@ class Uki:
 def part_name(version: Version) -> str:
     """What a UKI is called while it is written. No name ending so is ever started."""
     return f"orlop_{version}{_PART}"
+
+
+def is_stray(name: str) -> bool:
+    """One of ours by its short name alone, which is what a cut in a rename on FAT can leave: `ORLOP_~1.EFI`."""
+    return name.lower().startswith("orlop_") and name.lower().endswith(SUFFIX) and Uki.parse(name) is None
 
 
 def is_part(name: str) -> bool:

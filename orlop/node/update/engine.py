@@ -7,8 +7,8 @@ the servers, the lock, the reboot — is given to it, so a test drives it throug
 a process; a new one after any kill starts from the journal and the disk.
 
 Invariant: before each decision the state agrees with the disk; an action that failed leaves the state where it was,
-says why, and is tried again later. A checkpoint that cannot be written (/var is full) stops nothing that the disk itself
-remembers; what it does not, a denied version and a lock, is not done without.
+says why, and is tried again later. A checkpoint that cannot be written (/var is full) stops nothing that the disk
+itself remembers; what it does not, a denied version and a lock, is not done without.
 """
 
 from __future__ import annotations
@@ -129,6 +129,8 @@ class Engine:
 
     def _agree(self) -> None:
         """Let the state agree with the disk."""
+        proven = not isinstance(self.memory.state, Staged | update.Rebooting | update.Booted | update.Healthy)
+        self.note = self.writer.mend(proven=proven) or self.note
         denied = frozenset(d.version for d in self.memory.denied)
         state, why = reconcile(self.memory.state, self.writer.facts(), denied)
         if state != self.memory.state:

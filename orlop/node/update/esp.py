@@ -1,14 +1,20 @@
 """The UKIs on the ESP: the folder EFI/Linux.
 
-A UKI is written under a name that systemd-boot does not start, made durable, and only then renamed. Invariant: a file
-whose name ends in `.efi` is whole; none is ever written to.
+FAT has no journal, and a rename is two or more sectors: a power cut between them can leave a file with its short name
+alone, `ORLOP_~1.EFI`, which systemd-boot starts without counting. So a name never decides whether a UKI may be started.
+Its first two bytes do: every EFI program begins with `MZ`, and what does not is not even listed. A UKI is written
+*veiled*, without them; it gets its name; and one write of two bytes, which no cut can half-do, unveils it. Before a UKI
+is removed it is veiled again.
+
+Invariant: a file that ends in `.efi` and begins with `MZ` is whole. Of such a file nothing but these bytes is written.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -28,10 +34,14 @@ class Esp(Protocol):
 
     def size(self, name: str) -> int: ...
 
-    def reading(self, name: str) -> _Opened: ...
+    def reading(self, name: str) -> AbstractContextManager[Device]: ...
 
-    def writing(self, name: str, size: int) -> _Opened:
+    def writing(self, name: str, size: int) -> AbstractContextManager[Device]:
         """A `.part` file of this size, made when it is not there. Raises NoSpace."""
+        ...
+
+    def stamp(self, name: str, data: bytes) -> None:
+        """Overwrite the first bytes of the file where they are. Durable when it returns."""
         ...
 
     def rename(self, old: str, new: str) -> None:
@@ -43,10 +53,40 @@ class Esp(Protocol):
         ...
 
 
-class _Opened(Protocol):
-    def __enter__(self) -> Device: ...
+MAGIC = b"MZ"
+VEIL = bytes(len(MAGIC))
 
-    def __exit__(self, *args: object) -> object: ...
+
+@dataclass
+class Veiled:
+    """A UKI that is written: it reads as it will be, and is on the medium without its first bytes."""
+
+    file: Device
+
+    @property
+    def size(self) -> int:
+        return self.file.size
+
+    def read_into(self, buffer: memoryview, at: int) -> int:
+        count = self.file.read_into(buffer, at)
+        if at == 0 and count >= len(MAGIC) and buffer[: len(MAGIC)] == VEIL:
+            buffer[: len(MAGIC)] = MAGIC
+        return count
+
+    def write(self, data: bytes | memoryview, at: int) -> None:
+        self.file.write(VEIL + bytes(data[len(VEIL) :]) if at == 0 else data, at)
+
+    def start_writing(self, at: int, size: int) -> None:
+        self.file.start_writing(at, size)
+
+    def flush(self) -> None:
+        self.file.flush()
+
+    def forget(self) -> None:
+        self.file.forget()
+
+    def close(self) -> None:
+        self.file.close()
 
 
 class EspFolder:
@@ -82,6 +122,14 @@ class EspFolder:
             if opened.size > size:
                 opened.truncate(size)
             yield opened
+        finally:
+            opened.close()
+
+    def stamp(self, name: str, data: bytes) -> None:
+        opened = OpenFile(self._folder / name, writable=True)
+        try:
+            opened.write(data, 0)
+            opened.flush()
         finally:
             opened.close()
 

@@ -2,10 +2,9 @@
 
     room      is there room for it, on the ESP and in the slot? Nothing has been touched yet
     hide      the other slot's UKI goes, then its labels: from here on it can be overwritten
-    fill      blocks into the slot, the UKI under a name that is not started
+    fill      blocks into the slot, the UKI veiled and under a name that is not started (`esp` says why)
     verify    everything is read again, from the medium: slot against the root hash, UKI against the index
-    label     the slot says what it holds
-    publish   the UKI gets its name, with three tries: from here on it may be started
+    publish   the slot is labelled with what it holds; the UKI gets its name, with three tries; it is unveiled
 
 Each step is durable before the next begins, and each may be cut off anywhere: started again from the top, `fill` finds
 what was written and goes on there. Invariant: the running slot and its UKI are only ever read.
@@ -14,9 +13,10 @@ what was written and goes on there. Invariant: the running slot and its UKI are 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from orlop.errors import BadInput, Missing, NoSpace
 from orlop.model import boot
@@ -27,7 +27,7 @@ from orlop.model.version import EMPTY_LABEL, Version
 from orlop.node.update import device, verity, zstd
 from orlop.node.update.device import Device
 from orlop.node.update.disk import Disk, Slot
-from orlop.node.update.esp import Esp
+from orlop.node.update.esp import MAGIC, VEIL, Esp, Veiled
 from orlop.node.update.fetch import Blocks, Fetcher, Frames
 from orlop.node.update.plan import ZERO, Plan, Run, plan, runs
 from orlop.node.update.source import SourceError
@@ -36,6 +36,7 @@ from orlop.node.update.verity import Damaged
 ESP_SPARE = 1 << 20  # bytes that stay free on the ESP
 PIECE = 1 << 18  # bytes read, copied and written at a time
 _EMPTY = bytes(PIECE)
+_USRHASH = b"usrhash="
 
 
 @dataclass
@@ -64,26 +65,36 @@ class Writer:
         self.progress = progress or Progress()
 
     def facts(self) -> Facts:
-        """What the disk shows now."""
+        """What the disk shows now. A UKI that is veiled is not there: systemd-boot does not see it either."""
         _, other = self.disk.slots()
         version = other.version
-        return Facts(
-            self.running, self.disk.running_hash, version, other.root_hash if version else "", self.esp.names()
-        )
+        names = tuple(n for n in self.esp.names() if not n.lower().endswith(boot.SUFFIX) or not self._veiled(n))
+        return Facts(self.running, self.disk.running_hash, version, other.root_hash if version else "", names)
+
+    def _veiled(self, name: str) -> bool:
+        with self.esp.reading(name) as file:
+            return device.read(file, 0, len(MAGIC)) != MAGIC
 
     # room, hide
 
     def prepare(self, index: Index) -> None:
         """Make the other slot one that nothing starts. Raises NoSpace, and changes nothing, when it would not fit."""
+        self._reclaim(index.version)
         _, other = self.disk.slots()
         names = self.esp.names()
         keep = self._kept(names, index)
         self._need_room(index, other, [n for n in names if n not in keep])
         for name in names:
             if name not in keep:
-                self.esp.remove(name)
+                self._remove(name)
         if other.usr.label != EMPTY_LABEL or other.verity.label != EMPTY_LABEL:
             self.disk.clear(other)
+
+    def _reclaim(self, version: Version) -> None:
+        """A UKI that has its name and was not unveiled is what a cut in `publish` left: it is written again."""
+        name = Uki.fresh(version).name
+        if name in self.esp.names() and self._veiled(name):
+            self.esp.rename(name, boot.part_name(version))
 
     def _kept(self, names: tuple[str, ...], index: Index) -> set[str]:
         """Files that stay: all but UKIs that no running slot needs, and parts of other versions."""
@@ -199,7 +210,7 @@ class Writer:
         """Where the part is written to."""
         if name == "uki":
             with self.esp.writing(boot.part_name(index.version), index.uki.size) as file:
-                yield file
+                yield Veiled(file)
         else:
             with self.disk.writing(self.disk.slots()[1].part(name)) as partition:
                 yield partition
@@ -223,6 +234,7 @@ class Writer:
     def verify(self, index: Index) -> None:
         """Read all of it from the medium. Raises Damaged, naming what is wrong."""
         self.progress.step = "verifying"
+        self._reclaim(index.version)
         other = self.disk.slots()[1]
         with self.disk.reading(other.usr) as usr, self.disk.reading(other.verity) as tree:
             usr.forget()
@@ -234,17 +246,20 @@ class Writer:
         part_file = boot.part_name(index.version)
         if part_file not in self.esp.names():
             raise Damaged("the ESP has no UKI to publish")
-        with self.esp.reading(part_file) as uki:
+        with self.esp.reading(part_file) as file:
+            uki = Veiled(file)
             uki.forget()
             if uki.size != index.uki.size:
                 raise Damaged(f"the UKI has {uki.size} bytes instead of {index.uki.size}")
             _matches(uki, index.uki, "the UKI")
 
     def publish(self, index: Index) -> None:
-        """Label the slot, then give the UKI its name. `verify` has just said that both are whole."""
+        """Let systemd-boot start it. `verify` has just said that slot and UKI are whole."""
         self.progress.step = "publishing"
         self.disk.label(self.disk.slots()[1], index.version, index.root_hash)
-        self.esp.rename(boot.part_name(index.version), Uki.fresh(index.version).name)
+        name = Uki.fresh(index.version).name
+        self.esp.rename(boot.part_name(index.version), name)
+        self.esp.stamp(name, MAGIC)
 
     def is_published(self, version: Version) -> bool:
         facts = self.facts()
@@ -259,16 +274,55 @@ class Writer:
         for name in self.esp.names():
             uki = Uki.parse(name)
             if name == boot.part_name(version) or (uki and uki.version == version):
-                self.esp.remove(name)
+                self._remove(name)
         if other.version == version:
             self.disk.clear(other)
 
     def clean(self, target: Version | None) -> list[str]:
         """Remove UKIs that no slot uses; which."""
-        gone = unused(self.facts(), target)
+        gone = unused(replace(self.facts(), names=self.esp.names()), target)
         for name in gone:
-            self.esp.remove(name)
+            self._remove(name)
         return gone
+
+    def _remove(self, name: str) -> None:
+        """Veiled first: a cut in the removal must not leave something that starts."""
+        if not boot.is_part(name):
+            self.esp.stamp(name, VEIL)
+        self.esp.remove(name)
+
+    def mend(self, *, proven: bool) -> str:
+        """Give a UKI that a cut in a rename left with its short name alone its own name back; what was done.
+
+        `proven`: the running version was blessed before, so its UKI needs no counter.
+        """
+        facts = self.facts()
+        for name in facts.names:
+            if not boot.is_stray(name):
+                continue
+            root_hash = self._root_hash(name)
+            if root_hash == facts.running_hash:
+                uki = Uki(facts.running) if proven else Uki.fresh(facts.running).tried()
+            elif root_hash == facts.other_hash and facts.other:
+                uki = Uki(facts.other)
+            else:
+                self._remove(name)
+                return f"removed {name}, which leads to no slot"
+            if facts.uki(uki.version) is None:  # otherwise both names may be of one file: removing it would hit both
+                self.esp.rename(name, uki.name)
+                return f"renamed {name} to {uki.name}"
+        return ""
+
+    def _root_hash(self, name: str) -> str:
+        """From the command line in the UKI; empty when there is none."""
+        with self.esp.reading(name) as file:
+            last = b""
+            for at in range(0, file.size, PIECE):
+                last = last[-len(_USRHASH) - 64 :] + device.read(file, at, PIECE)
+                found = re.search(_USRHASH + rb"([0-9a-f]{64})", last)
+                if found:
+                    return found[1].decode()
+        return ""
 
     def other(self) -> Version:
         """The version in the other slot that would start. Raises BadInput when there is none."""
