@@ -295,13 +295,23 @@ class FatEsp:
         self._dirty.fat.add(cluster * 4 // SECTOR)
 
     def _allocate(self, last: int) -> int:
-        for cluster in range(5, self._v.clusters + 2):
-            if self._v.fat[cluster] == 0:
-                self._set_fat(cluster, END)
-                if last:
-                    self._set_fat(last, cluster)
-                return cluster
-        raise NoSpace("no space left on the ESP")
+        try:
+            cluster = self._v.fat.index(0, 5, self._v.clusters + 2)
+        except ValueError:
+            raise NoSpace("no space left on the ESP") from None
+        self._set_fat(cluster, END)
+        if last:
+            self._set_fat(last, cluster)
+        return cluster
+
+    def fill(self, name: str, spare: int) -> None:
+        """A file that takes all but `spare` bytes of the volume; what is in it does not matter."""
+        free = [c for c in range(5, self._v.clusters + 2) if not self._v.fat[c]]
+        taken = free[: max(1, len(free) - spare // SECTOR)]
+        for cluster, following in zip(taken, [*taken[1:], END], strict=True):
+            self._set_fat(cluster, following)
+        self._add(name, taken[0], len(taken) * SECTOR)
+        self._sync()
 
     def _resize(self, name: str, size: int) -> None:
         file = self._get(name)

@@ -16,7 +16,7 @@ import struct
 import uuid
 import zlib
 from collections.abc import Container
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from orlop.model.boot import Uki
 from orlop.model.version import Version
@@ -152,6 +152,9 @@ class Entry:
     left: int
     done: int
 
+    def tried(self) -> Entry:
+        return replace(self, left=max(self.left - 1, 0), done=self.done + 1)
+
 
 def entries(pages: Pages) -> list[Entry]:
     """In systemd-boot's order. Raises Unbootable when there is none."""
@@ -160,7 +163,7 @@ def entries(pages: Pages) -> list[Entry]:
     found = [e for f in volume.files() if (e := _entry(f.name, volume.read(f)))]
     if not found:
         raise Unbootable("systemd-boot finds no entry")
-    return sorted(found, key=functools.cmp_to_key(_compare))
+    return sorted(found, key=ORDER)
 
 
 _TRIES = re.compile(r".*\+(\d+)(?:-(\d+))?\.efi", re.IGNORECASE)
@@ -191,6 +194,7 @@ def _compare(a: Entry, b: Entry) -> int:
     return -1 if (-a.left, a.done) < (-b.left, b.done) else 1
 
 
+ORDER = functools.cmp_to_key(_compare)
 _TREES: dict[tuple[bytes, bytes], tuple[bytes, str]] = {}
 
 

@@ -59,7 +59,7 @@ class Journal:
     def _read(self) -> bytes:
         with self.path.open("rb") as f:
             f.seek(max(0, f.seek(0, os.SEEK_END) - _READ))
-            return f.read()
+            return f.read(_READ)
 
     def save(self, memory: Memory) -> None:
         """A checkpoint, durable when it returns. Raises NoSpace: the last one still counts then."""
