@@ -74,6 +74,9 @@ class Server:
                     return _Sent(self, raw, start, end)
         raise Absent(f"{self.name} has no {path}")
 
+    def close(self) -> None:
+        pass
+
 
 _BLOBS: dict[bytes, Blob] = {}
 

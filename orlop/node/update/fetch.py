@@ -163,12 +163,10 @@ class Fetcher:
 
     def _wait_or_raise(self, failed: int, error: SourceError) -> None:
         honest = sum(m.lies < LIES for m in self._mirrors)
-        if not honest:
-            self._best()
-        if failed >= TRIES * max(honest, 1) or (isinstance(error, Absent) and failed >= honest):
+        if not honest or failed >= TRIES * honest or (isinstance(error, Absent) and failed >= honest):
             raise error
-        if failed and failed % max(honest, 1) == 0:
-            self._sleep(min(PAUSE_SECONDS * 2 ** (failed // max(honest, 1) - 1), LONGEST_PAUSE))
+        if failed and failed % honest == 0:
+            self._sleep(min(PAUSE_SECONDS * 2 ** (failed // honest - 1), LONGEST_PAUSE))
 
     def _stream(self, mirror: _Mirror, pieces: Pieces, start: int, end: int) -> Stream:
         """A stream that stands at `start`: the one that is open, when the server sends all of it anyway."""
@@ -203,6 +201,7 @@ class Fetcher:
     def close(self) -> None:
         for mirror in self._mirrors:
             self._let_go(mirror)
+            mirror.source.close()
 
 
 class _Partial:

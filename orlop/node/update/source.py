@@ -69,6 +69,10 @@ class Source(Protocol):
         """The bytes from `start` to `end`; a server may begin earlier (`position`) and go on. Raises SourceError."""
         ...
 
+    def close(self) -> None:
+        """Let go of what is kept open. It may be used again."""
+        ...
+
 
 def source(url: str, *, stall: float = STALL_SECONDS, clock: Callable[[], float] = time.monotonic) -> Source:
     """For `http://…`, `https://…`, `file:///…` or the path of a folder. Raises BadInput."""
@@ -98,6 +102,9 @@ class FolderSource:
         except OSError as e:
             raise Unreachable(f"{self.folder / path} cannot be read: {e.strerror}") from None
         return _FileStream(fd, start, end)
+
+    def close(self) -> None:
+        pass
 
 
 class _FileStream:
@@ -140,7 +147,7 @@ class HttpSource:
         raise Lying(f"{self.name} redirects more than {MAX_REDIRECTS} times", hint=_HINT)
 
     def _redirect(self, url: str, location: str) -> str:
-        self._drop()
+        self.close()
         to = urllib.parse.urljoin(url, location)
         allowed = ("https",) if url.startswith("https:") else ("http", "https")
         if not location or urllib.parse.urlsplit(to).scheme not in allowed:
@@ -155,7 +162,7 @@ class HttpSource:
                 connection.request("GET", target, headers={**headers, "Range": f"bytes={start}-{end - 1}"})
                 return connection.getresponse()
             except (OSError, http.client.HTTPException) as e:
-                self._drop()
+                self.close()
                 if not (again and kept):  # a kept connection may have been closed at the other end meanwhile
                     raise Unreachable(f"{self.name} does not answer: {_words(e)}", hint=_HINT) from None
         raise AssertionError
@@ -173,7 +180,7 @@ class HttpSource:
         key = f"{parts.scheme}://{parts.netloc} {through.netloc}"
         if self._kept and self._kept[0] == key:
             return target, self._kept[1], headers
-        self._drop()
+        self.close()
         host, port = through.hostname or "", through.port or (443 if through.scheme == "https" else 80)
         if parts.scheme == "https":
             secure = http.client.HTTPSConnection(host, port, timeout=self._stall, context=ssl.create_default_context())
@@ -188,20 +195,20 @@ class HttpSource:
     def _stream(self, response: http.client.HTTPResponse, url: str, start: int) -> Stream:
         status = response.status
         if status in (404, 410):
-            self._drop()
+            self.close()
             raise Absent(f"{self.name} has no {_public(url)}")
         if status not in (200, 206):
-            self._drop()
+            self.close()
             raise Unreachable(f"{self.name} answers {status} {response.reason}", hint=_HINT)
         if response.headers.get("Content-Encoding", "identity") != "identity":
-            self._drop()
+            self.close()
             raise Lying(f"{self.name} sends an encoding that was not asked for", hint=_HINT)
         if status == 206 and (at := _range_start(response.headers.get("Content-Range", ""))) != start:
-            self._drop()
+            self.close()
             raise Lying(f"{self.name} was asked for byte {start} and answers from {at}", hint=_HINT)
         return _HttpStream(response, self, start if status == 206 else 0, whole=status == 200)
 
-    def _drop(self) -> None:
+    def close(self) -> None:
         if self._kept:
             self._kept[1].close()
             self._kept = None
@@ -216,10 +223,13 @@ class _HttpStream:
     def read_into(self, buffer: memoryview) -> int:
         name = self._owner.name
         try:
-            count = self._response.readinto(buffer)
+            # one read of the socket: what came before an error is not lost with it, and the transfer goes on behind it
+            data = self._response.read1(len(buffer))
         except (OSError, http.client.HTTPException, ValueError) as e:
             self.close()
             raise Unreachable(f"{name} stopped at byte {self.position}: {_words(e)}", hint=_HINT) from None
+        count = len(data)
+        buffer[:count] = data
         self.position += count
         self._hurry(count)
         return count
@@ -236,7 +246,7 @@ class _HttpStream:
 
     def close(self) -> None:
         if not self._response.isclosed():  # the rest of the answer is not wanted: the connection is of no use
-            self._owner._drop()  # noqa: SLF001
+            self._owner.close()
         self._response.close()
 
 
