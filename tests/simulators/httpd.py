@@ -7,6 +7,7 @@ on the loopback address, on a port of its own, from `with` to the end of it. `as
 from __future__ import annotations
 
 import itertools
+import os
 import random
 import re
 import socket
@@ -17,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 _RANGE = re.compile(r"bytes=(\d+)-(\d+)")
 _PIECE = 1 << 18
@@ -98,15 +99,22 @@ class _Handler(BaseHTTPRequestHandler):
             self._plain(vices.status, {})
             return
         try:
-            raw = (server.folder / path).read_bytes()
+            file = (server.folder / path).open("rb")
         except OSError:
             self._plain(404, {})
             return
-        start, end, status = 0, len(raw), 200
+        with file:
+            self._answer(file)
+
+    def _answer(self, file: BinaryIO) -> None:
+        size = file.seek(0, os.SEEK_END)
+        start, end, status = 0, size, 200
         asked = _RANGE.fullmatch(self.headers.get("Range", ""))
-        if asked and not vices.ignore_range:
-            start, end, status = int(asked[1]), min(int(asked[2]) + 1, len(raw)), 206
-        self._send(status, raw, start, end)
+        if asked and not self.served.vices.ignore_range:
+            start, end, status = int(asked[1]), min(int(asked[2]) + 1, size), 206
+        self._head(status, size, start, end)
+        file.seek(start)
+        self._body(file, end - start)
 
     def _plain(self, status: int, headers: dict[str, str]) -> None:
         self.send_response(status)
@@ -114,12 +122,12 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
 
-    def _send(self, status: int, raw: bytes, start: int, end: int) -> None:
+    def _head(self, status: int, size: int, start: int, end: int) -> None:
         vices = self.served.vices
         self.send_response(status)
         if status == 206:
             claimed = start + 7 if vices.wrong_range else start
-            self.send_header("Content-Range", f"bytes {claimed}-{end - 1}/{len(raw)}")
+            self.send_header("Content-Range", f"bytes {claimed}-{end - 1}/{size}")
         if vices.encoding:
             self.send_header("Content-Encoding", vices.encoding)
         if vices.unchunked:
@@ -127,14 +135,13 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self.send_header("Content-Length", str(max(0, end - start + vices.promise)))
         self.end_headers()
-        self._body(memoryview(raw)[start:end])
 
-    def _body(self, body: memoryview) -> None:
+    def _body(self, file: BinaryIO, length: int) -> None:
         server, vices = self.served, self.served.vices
         cut = next(vices.cut_after) if vices.cut_after else None
         sent = 0
-        while sent < len(body):
-            piece = body[sent : sent + _PIECE]
+        while sent < length:
+            piece = file.read(min(_PIECE, length - sent))
             if cut is not None:
                 piece = piece[: cut - sent]
             if vices.stall_after is not None:
@@ -142,7 +149,7 @@ class _Handler(BaseHTTPRequestHandler):
             if vices.other_bytes and server.rng.random() < vices.other_bytes and piece:
                 spoilt = bytearray(piece)
                 spoilt[server.rng.randrange(len(spoilt))] ^= 0xFF
-                piece = memoryview(spoilt)
+                piece = bytes(spoilt)
             self.wfile.write(piece)
             sent += len(piece)
             if cut is not None and sent >= cut:

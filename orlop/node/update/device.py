@@ -6,6 +6,7 @@ written before `flush` returned survives a power cut; nothing is said about what
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import fcntl
 import os
@@ -18,6 +19,7 @@ from typing import Protocol
 from orlop.errors import Missing, NoSpace
 from orlop.files import FULL
 
+_libc = ctypes.CDLL(None)
 _BLKGETSIZE64 = 0x80081272
 _BLKSSZGET = 0x1268
 

@@ -1,0 +1,283 @@
+"""How long an update takes to apply, what it fetches and how much memory it needs: `python -m bench.update_apply`.
+
+Real images on a disk in a file; the engine in a process of its own, beside `sha256sum` and `dd` with `conv=fsync` of
+the same bytes to the same places, taking turns. What is read was dropped from memory before. Three updates:
+
+    http        what runs has no block in common with the new version: everything is fetched from this computer
+    folder      the same, from a folder
+    packages    a build in which the programs of some packages differ, from the build before it, over HTTP
+
+Only the applying is timed, from the first look at the disk to the published UKI; starting Python is not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import re
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orlop.image.build import find, manifest
+from orlop.image.index import make_index, write_index
+from orlop.image.seal import seal_usr
+from orlop.model.boot import Uki
+from orlop.model.index import BLOCK, PARTS, PartName, decode, file_name, index_name
+from orlop.model.version import Version
+from orlop.node.update.disk import open_disk
+from orlop.node.update.esp import EspFolder
+from orlop.node.update.fetch import Fetcher
+from orlop.node.update.source import source
+from orlop.node.update.writer import Writer
+from orlop.sdk.run import sdk_run
+from orlop.workspace import Workspace
+from tests.simulators.httpd import serve
+
+RATIO = 1.25
+MEMORY = 64 << 20
+FETCHED = 0.10
+CHANGED = ("usr/bin/crun", "usr/bin/less", "usr/bin/ssh-keygen", "usr/lib/systemd/systemd-networkd")
+
+
+@dataclass(frozen=True)
+class Image:
+    """A version's artifacts in `folder`, with an index."""
+
+    folder: Path
+    version: Version
+    root_hash: str
+
+    def path(self, name: PartName) -> Path:
+        return self.folder / file_name(self.version, name)
+
+    @property
+    def payload(self) -> int:
+        return sum(self.path(name).stat().st_size for name in PARTS)
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A disk that runs `running`, its other slot empty; `esp` is its ESP, a folder."""
+
+    disk: Path
+    esp: Path
+    running: Image
+
+
+def apply(disk: str, esp: str, running: str, root_hash: str, index_path: str, url: str) -> dict[str, float]:
+    """One update, in this process."""
+    index = decode(Path(index_path).read_bytes())
+    used, start = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
+    opened = open_disk(Path(disk), root_hash)
+    writer = Writer(opened, EspFolder(Path(esp)), Version.parse(running))
+    fetcher = Fetcher([source(url)])
+    writer.prepare(index)
+    writer.fill(index, fetcher)
+    filled = time.perf_counter()
+    writer.verify(index)
+    writer.publish(index)
+    end = time.perf_counter()
+    opened.close()
+    now = resource.getrusage(resource.RUSAGE_SELF)
+    return {
+        "seconds": end - start,
+        "fill": filled - start,
+        "processor": now.ru_utime + now.ru_stime - used.ru_utime - used.ru_stime,
+        "fetched": fetcher.bytes_in,
+        "memory": int(re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[0]) * 1024,
+    }
+
+
+def run_apply(machine: Machine, new: Image, url: str) -> dict[str, float]:
+    index = new.folder / index_name(new.version)
+    values = (machine.disk, machine.esp, machine.running.version, machine.running.root_hash, index, url)
+    argv = [sys.executable, "-m", "bench.update_apply", "--apply", *map(str, values)]
+    done = subprocess.run(argv, check=True, capture_output=True, text=True, timeout=600)
+    found: dict[str, float] = json.loads(done.stdout)
+    return found
+
+
+def run_dd(machine: Machine, new: Image) -> float:
+    """Seconds for the same bytes to the same places."""
+    opened = open_disk(machine.disk, machine.running.root_hash)
+    other = opened.slots()[1]
+    opened.close()
+    start = time.perf_counter()
+    for name in PARTS:
+        to = [f"of={machine.esp / 'dd.part'}"]
+        if name != "uki":
+            to = [f"of={machine.disk}", f"seek={other.part(name).first * other.sector}", "oflag=seek_bytes"]
+        subprocess.run(["sha256sum", new.path(name)], check=True, capture_output=True, timeout=600)
+        dd = ["dd", f"if={new.path(name)}", *to, "bs=1M", "conv=notrunc,fsync", "status=none"]
+        subprocess.run(dd, check=True, timeout=600)
+    took = time.perf_counter() - start
+    (machine.esp / "dd.part").unlink()
+    return took
+
+
+class Stage:
+    """Makes images and machines below one folder."""
+
+    def __init__(self, ws: Workspace, folder: Path) -> None:
+        self.ws, self.folder = ws, folder
+        built = find(ws, None)
+        self.whole = built / f"{Version.parse(built.name).usr_label}.raw"
+        self.built = Image(built, Version.parse(built.name), str(manifest(built)["roothash"]))
+
+    def latest(self) -> Image:
+        """The latest build, with an index."""
+        made = self.folder / str(self.built.version)
+        made.mkdir()
+        for name in PARTS:
+            shutil.copyfile(self.built.path(name), made / self.built.path(name).name)
+        return self._indexed(Image(made, self.built.version, self.built.root_hash))
+
+    def changed(self) -> Image:
+        """A build after it that differs in some packages: a quarter of each program's blocks has other content."""
+        version = Version(self.built.version.day, self.built.version.number + 1)
+        made, tree = self.folder / str(version), self.folder / "tree"
+        made.mkdir()
+        tree.mkdir()
+        unpack: list[str | Path] = ["fsck.erofs", f"--extract={tree / 'usr'}", self.built.path("usr")]
+        sdk_run(self.ws, unpack, what="unpacking the usr image", binds=[self.folder])
+        for name in CHANGED:
+            raw, rng = bytearray((tree / name).read_bytes()), random.Random(name)
+            for at in range(0, len(raw) - BLOCK, 4 * BLOCK):
+                raw[at : at + BLOCK] = rng.randbytes(BLOCK)
+            (tree / name).write_bytes(raw)
+        sealed = seal_usr(self.ws, tree, made, version)
+        uki, old = self.built.path("uki").read_bytes(), f"usrhash={self.built.root_hash}".encode()
+        assert uki.count(old) == 1
+        sealed.uki.write_bytes(uki.replace(old, f"usrhash={sealed.roothash}".encode()))
+        return self._indexed(Image(made, version, sealed.roothash))
+
+    def unlike(self) -> Image:
+        """Random bytes of the size of the latest build."""
+        version = Version(self.built.version.day, 0)
+        made, rng = self.folder / str(version), random.Random(1)
+        made.mkdir()
+        image = Image(made, version, "")
+        for name in ("usr", "uki"):
+            with image.path(name).open("wb") as f:
+                for _ in range(0, self.built.path(name).stat().st_size, 1 << 20):
+                    f.write(rng.randbytes(1 << 20))
+        argv: list[str | Path] = ["veritysetup", "format", image.path("usr"), image.path("verity")]
+        out = sdk_run(self.ws, argv, what="making a verity tree", binds=[self.folder])
+        root_hash = next(line.split()[-1] for line in out.splitlines() if line.startswith("Root hash:"))
+        return Image(made, version, root_hash)
+
+    def _indexed(self, image: Image) -> Image:
+        write_index(image.folder, make_index(image.folder, image.version, image.root_hash))
+        return image
+
+    def machine(self, running: Image, name: str) -> Machine:
+        disk, esp = self.folder / f"{name}.raw", self.folder / f"{name}.esp"
+        subprocess.run(["cp", "--sparse=always", self.whole, disk], check=True)
+        opened = open_disk(disk, self.built.root_hash)
+        mine = opened.slots()[0]
+        half = len(running.root_hash) // 2
+        labels = {
+            mine.usr.number: (running.version.usr_label, uuid.UUID(running.root_hash[:half])),
+            mine.verity.number: (running.version.verity_label, uuid.UUID(running.root_hash[half:])),
+        }
+        for writes in opened.table().change(labels).copies():
+            for at, data in writes:
+                opened.whole.write(data, at)
+        for part in ("usr", "verity"):
+            opened.whole.write(running.path(part).read_bytes(), mine.part(part).first * mine.sector)
+        opened.whole.flush()
+        opened.close()
+        (esp / "EFI/Linux").mkdir(parents=True)
+        shutil.copyfile(running.path("uki"), esp / "EFI/Linux" / Uki(running.version).name)
+        return Machine(disk, esp, running)
+
+
+def forget(*folders: Path) -> None:
+    """Drop what is cached of the files, so that every run reads them from the disk."""
+    for folder in folders:
+        for path in [folder] if folder.is_file() else folder.rglob("*"):
+            if path.is_file():
+                fd = os.open(path, os.O_RDONLY)
+                os.fsync(fd)
+                os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+                os.close(fd)
+
+
+def measure(ws: Workspace, rounds: int) -> dict[str, dict[str, Any]]:
+    with tempfile.TemporaryDirectory(dir=ws.state) as top:
+        folder = Path(top)
+        stage = Stage(ws, folder)
+        latest, changed, unlike = stage.latest(), stage.changed(), stage.unlike()
+        with serve(latest.folder) as all_of_it, serve(changed.folder) as packages:
+            cases = {
+                "http": (unlike, latest, all_of_it.url),
+                "folder": (unlike, latest, str(latest.folder)),
+                "packages": (latest, changed, packages.url),
+            }
+            return {name: _case(stage, name, *case, rounds) for name, case in cases.items()}
+
+
+def _case(stage: Stage, name: str, running: Image, new: Image, url: str, rounds: int) -> dict[str, Any]:
+    runs, dds = [], []
+    for n in range(rounds):
+        for kind in ("dd", "apply") if n % 2 else ("apply", "dd"):
+            machine = stage.machine(running, name)
+            forget(machine.disk, machine.esp, new.folder)
+            if kind == "dd":
+                dds.append(run_dd(machine, new))
+            else:
+                runs.append(run_apply(machine, new, url))
+            machine.disk.unlink()
+            shutil.rmtree(machine.esp)
+    median = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
+    dd = statistics.median(dds)
+    return {**median, "dd": dd, "ratio": median["seconds"] / dd, "payload": new.payload}
+
+
+def reached(found: dict[str, dict[str, Any]]) -> dict[str, bool]:
+    return {
+        f"applied within {RATIO} × dd": found["http"]["ratio"] <= RATIO,
+        f"at most {MEMORY >> 20} MB of memory": max(case["memory"] for case in found.values()) <= MEMORY,
+        f"at most {FETCHED:.0%} fetched when packages differ": found["packages"]["fetched"]
+        <= FETCHED * found["packages"]["payload"],
+    }
+
+
+def main() -> int:
+    """Print the figures; exit status 1 when one misses its target."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--apply", nargs=6, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.apply:
+        print(json.dumps(apply(*args.apply)))
+        return 0
+    found = measure(Workspace.find(), args.rounds)
+    targets = reached(found)
+    if args.json:
+        print(json.dumps({"cases": found, "targets": targets}, indent=2))
+        return 0 if all(targets.values()) else 1
+    print(f"{'':<10}{'applied':>9}{'dd':>9}{'ratio':>7}{'processor':>11}{'fetched':>11}{'of':>10}{'memory':>9}")
+    for name, case in found.items():
+        times = f"{case['seconds']:>7.2f} s{case['dd']:>7.2f} s{case['ratio']:>7.2f}{case['processor']:>9.2f} s"
+        sizes = f"{case['fetched'] / 1e6:>8.1f} MB{case['payload'] / 1e6:>7.1f} MB{case['memory'] / 1e6:>6.1f} MB"
+        print(f"{name:<10}{times}{sizes}")
+    for what, good in targets.items():
+        print(f"{'yes' if good else 'NO':<4}{what}")
+    return 0 if all(targets.values()) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
