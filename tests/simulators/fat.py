@@ -41,8 +41,8 @@ class Found:
     slots: int
 
 
-def format_volume(volume: Device, clusters: int = 65600) -> None:
-    """Make an empty volume with the folder EFI/Linux. FAT32 has 65525 clusters at least."""
+def format_volume(volume: Device, clusters: int = 7600) -> None:
+    """Make an empty volume with the folder EFI/Linux. Smaller than FAT32 may be, so that many can be made in a test."""
     fat_sectors = -(-(clusters + 2) * 4 // SECTOR)
     total = RESERVED + 2 * fat_sectors + clusters
     assert total * SECTOR <= volume.size, "the partition is too small"

@@ -29,7 +29,7 @@ from tests.simulators.medium import SECTOR, Medium, Pages
 from tests.simulators.releases import Release, make_tree
 
 MIB = 1 << 20
-ESP_SIZE = 34 * MIB
+ESP_SIZE = 4 * MIB
 USR_SIZE = 1 * MIB
 VERITY_SIZE = 64 << 10
 SIZE = MIB + ESP_SIZE + 2 * (USR_SIZE + VERITY_SIZE) + MIB

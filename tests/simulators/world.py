@@ -204,18 +204,18 @@ class World:
         self.now += timedelta(seconds=30)
         try:
             step = self.engine.step()
+            if self.engine.memory.retry_at:
+                self.now = max(self.now, self.engine.memory.retry_at)
+            self.bless()
+            if self.reboot_wanted:
+                self.medium.flush()
+                self.boot()
         except PowerCut:
             self.cut()
             return None
         except Killed:
             self.start_engine()
             return None
-        if self.engine.memory.retry_at:
-            self.now = max(self.now, self.engine.memory.retry_at)
-        self.bless()
-        if self.reboot_wanted:
-            self.medium.flush()
-            self.boot()
         return step
 
     def bless(self) -> None:

@@ -12,6 +12,8 @@ import fcntl
 import os
 import stat
 import struct
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -19,6 +21,7 @@ from typing import Protocol
 from orlop.errors import Missing, NoSpace
 from orlop.files import FULL
 
+PIECE = 1 << 20  # bytes that are read or written at a time; a multiple of what one block of a hash tree is over
 _libc = ctypes.CDLL(None)
 _BLKGETSIZE64 = 0x80081272
 _BLKSSZGET = 0x1268
@@ -55,6 +58,30 @@ def read(device: Device, at: int, size: int) -> bytes:
     """So many bytes, or fewer at the end."""
     buffer = bytearray(size)
     return bytes(buffer[: device.read_into(memoryview(buffer), at)])
+
+
+def stream(device: Device, at: int, size: int) -> Iterator[memoryview]:
+    """The bytes from `at` on, `PIECE` at a time, the next piece being read while one is used. Ends where they end.
+
+    A piece is valid until the next is asked for.
+    """
+    buffers = [memoryview(bytearray(PIECE)), memoryview(bytearray(PIECE))]
+    if size <= PIECE:
+        yield buffers[0][: device.read_into(buffers[0][:size], at)]
+        return
+    with ThreadPoolExecutor(1) as reader:
+        coming = reader.submit(device.read_into, buffers[0], at)
+        for n, start in enumerate(range(0, size, PIECE)):
+            here = buffers[n % 2]
+            count = coming.result()
+            following = start + PIECE
+            if following < size and count == PIECE:
+                coming = reader.submit(
+                    device.read_into, buffers[(n + 1) % 2][: min(PIECE, size - following)], at + following
+                )
+            yield here[: min(count, size - start)]
+            if count < PIECE:
+                return
 
 
 class OpenFile:
@@ -108,9 +135,7 @@ class OpenFile:
             raise _full(e, self._path) from None
 
     def start_writing(self, at: int, size: int) -> None:
-        os.posix_fadvise(
-            self._fd, at, size, os.POSIX_FADV_DONTNEED
-        )  # what is dirty is written first, in the background
+        _libc.sync_file_range(self._fd, ctypes.c_int64(at), ctypes.c_int64(size), 2)  # SYNC_FILE_RANGE_WRITE
 
     def forget(self) -> None:
         os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_DONTNEED)

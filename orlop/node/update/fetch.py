@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from orlop.model.index import BLOCK, Blob, Frame, Part
+from orlop.model.index import BLOCK, DIGEST, Blob, Frame, Part
 from orlop.node.update.plan import Run
 from orlop.node.update.source import Absent, Lying, Source, SourceError, Stream, Unreachable
 
@@ -21,7 +21,7 @@ TRIES = 5
 LIES = 3
 PAUSE_SECONDS = 0.5
 LONGEST_PAUSE = 8.0
-PIECE = 1 << 17  # bytes read at a time
+PIECE = 1 << 18  # bytes read at a time
 
 
 class Pieces(Protocol):
@@ -37,7 +37,9 @@ class Pieces(Protocol):
 
     def end(self, number: int) -> int: ...
 
-    def digest(self, number: int) -> bytes: ...
+    def good(self, first: int, data: memoryview) -> int:
+        """How many of the pieces that `data` is, from `first` on, are what they should be before one is not."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,12 @@ class Blocks:
     def end(self, number: int) -> int:
         return min((number + 1) * BLOCK, self.part.size)
 
-    def digest(self, number: int) -> bytes:
-        return self.part.digest(number)
+    def good(self, first: int, data: memoryview) -> int:
+        made = digests(data)
+        wanted = self.part.digests[first * DIGEST :][: len(made)]
+        if made == wanted:
+            return len(made) // DIGEST
+        return next(n for n in range(len(made)) if made[n * DIGEST :][:DIGEST] != wanted[n * DIGEST :][:DIGEST])
 
 
 @dataclass(frozen=True)
@@ -74,8 +80,15 @@ class Frames:
     def end(self, number: int) -> int:
         return self.frames[number].offset + self.frames[number].size
 
-    def digest(self, number: int) -> bytes:
-        return bytes.fromhex(self.frames[number].sha256)
+    def good(self, first: int, data: memoryview) -> int:
+        """One frame at a time is asked for: they need not lie one behind the other."""
+        return int(hashlib.sha256(data).hexdigest() == self.frames[first].sha256)
+
+
+def digests(data: memoryview) -> bytes:
+    """The SHA-256 of each block; the last may be short."""
+    sha256 = hashlib.sha256
+    return b"".join([sha256(data[at : at + BLOCK]).digest() for at in range(0, len(data), BLOCK)])
 
 
 class Pace:
@@ -229,17 +242,15 @@ class _Partial:
         """Give on the pieces that are whole. Raises Lying at one that is not what it should be."""
         self._held += count
         self._from.add(source)
-        first, at = self._next, 0
-        bad = False
-        while self._next < self._end:
-            size = self._pieces.end(self._next) - self._pieces.start(self._next)
-            if at + size > self._held:
-                break
-            piece = self._buffer[at : at + size]
-            if hashlib.sha256(piece).digest() != self._pieces.digest(self._next):
-                bad = True
-                break
-            self._next, at = self._next + 1, at + size
+        first, last = self._next, self._next
+        begin = self._pieces.start(first)
+        while last < self._end and self._pieces.end(last) - begin <= self._held:
+            last += 1
+        at = self._pieces.end(last - 1) - begin if last > first else 0
+        good = self._pieces.good(first, self._buffer[:at]) if at else 0
+        bad = good < last - first
+        self._next = first + good
+        at = self._pieces.end(self._next - 1) - begin if good else 0
         if at:
             yield first, self._buffer[:at]
         if bad:

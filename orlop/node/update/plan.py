@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from orlop.model.index import BLOCK, DIGEST, Frame, Part
 
@@ -59,13 +60,12 @@ def plan(part: Part, *, here: bytes, old: bytes, frames: Sequence[Frame] = ()) -
     same: dict[int, int] = {}
     missing: list[int] = []
     in_place = 0
-    for n in range(part.blocks):
-        digest = part.digest(n)
-        if here[n * DIGEST : (n + 1) * DIGEST] == digest:
-            in_place += 1
+    for n, (digest, found, before) in enumerate(zip_longest(*map(_split, (part.digests, here, old)), fillvalue=b"")):
+        if not digest or found == digest:
+            in_place += digest != b""
         elif digest == ZERO:
             zeros.append(n)
-        elif old[n * DIGEST : (n + 1) * DIGEST] == digest:
+        elif before == digest:
             same[n] = n
         else:
             missing.append(n)
@@ -75,6 +75,10 @@ def plan(part: Part, *, here: bytes, old: bytes, frames: Sequence[Frame] = ()) -
     unpacked = {n for frame in chosen for n in range(frame.first, frame.first + frame.count)}
     fetch = runs((n for n in missing if n not in unpacked), gap=GAP)
     return Plan(in_place, runs(zeros), copies(same), chosen, fetch)
+
+
+def _split(digests: bytes) -> list[bytes]:
+    return [digests[at : at + DIGEST] for at in range(0, len(digests), DIGEST)]
 
 
 def _moved(part: Part, missing: Sequence[int], old: bytes) -> dict[int, int]:

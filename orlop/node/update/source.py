@@ -219,19 +219,30 @@ class _HttpStream:
         self._response, self._owner = response, owner
         self.position, self.whole = position, whole
         self._since, self._got = owner._clock(), 0  # noqa: SLF001
+        self._error: Unreachable | None = None
 
     def read_into(self, buffer: memoryview) -> int:
-        name = self._owner.name
-        try:
-            # one read of the socket: what came before an error is not lost with it, and the transfer goes on behind it
-            data = self._response.read1(len(buffer))
-        except (OSError, http.client.HTTPException, ValueError) as e:
-            self.close()
-            raise Unreachable(f"{name} stopped at byte {self.position}: {_words(e)}", hint=_HINT) from None
-        count = len(data)
-        buffer[:count] = data
-        self.position += count
-        self._hurry(count)
+        """What comes until the buffer is full; what came before an error is not lost with it, the error comes next."""
+        if self._error:
+            raise self._error
+        count = 0
+        while count < len(buffer):
+            try:
+                data = self._response.read1(len(buffer) - count)
+            except (OSError, http.client.HTTPException, ValueError) as e:
+                self._error = Unreachable(
+                    f"{self._owner.name} stopped at byte {self.position}: {_words(e)}", hint=_HINT
+                )
+                self.close()
+                if count:
+                    break
+                raise self._error from None
+            if not data:
+                break
+            buffer[count : count + len(data)] = data
+            count += len(data)
+            self.position += len(data)
+            self._hurry(len(data))
         return count
 
     def _hurry(self, count: int) -> None:

@@ -18,7 +18,6 @@ from orlop.node.update import device
 from orlop.node.update.device import Device
 
 _SUPERBLOCK = struct.Struct("<8sII16s32sIIQH6x256s168x")
-_PIECE = 2 * PER_HASH_BLOCK * BLOCK  # bytes read at a time
 
 
 class Damaged(OrlopError):
@@ -78,17 +77,18 @@ def verify(data: Device, tree: Device, root_hash: str) -> None:
 def _level(below: Device, first: int, count: int, tree: Device, at: int, salt: bytes) -> None:
     """Compare the hashes of blocks `first`..+`count` of `below` with the tree's blocks from `at` on."""
     salted = hashlib.sha256(salt)
-    piece, hashes = memoryview(bytearray(_PIECE)), memoryview(bytearray(_PIECE // BLOCK * DIGEST))
-    for start in range(0, count, _PIECE // BLOCK):
-        here = min(_PIECE // BLOCK, count - start)
-        got = below.read_into(piece[: here * BLOCK], (first + start) * BLOCK)
-        made = digests(piece[:got], salted)
-        wanted = -(-here // PER_HASH_BLOCK) * BLOCK
-        tree.read_into(hashes[:wanted], at * BLOCK + start * DIGEST)
-        if got != here * BLOCK or made.ljust(wanted, b"\0") != hashes[:wanted]:
+    done = 0
+    for piece in device.stream(below, first * BLOCK, count * BLOCK):
+        made = digests(piece, salted)
+        here = len(made) // DIGEST
+        wanted = device.read(tree, at * BLOCK + done * DIGEST, -(-here // PER_HASH_BLOCK) * BLOCK)
+        if made.ljust(len(wanted), b"\0") != wanted:
             where = "/usr" if first == 0 else "the tree"
-            bad = next((n for n in range(here) if made[n * DIGEST :][:DIGEST] != hashes[n * DIGEST :][:DIGEST]), here)
-            raise Damaged(f"block {first + start + bad} of {where} is not what the verity tree says")
+            bad = next((n for n in range(here) if made[n * DIGEST :][:DIGEST] != wanted[n * DIGEST :][:DIGEST]), here)
+            raise Damaged(f"block {first + done + bad} of {where} is not what the verity tree says")
+        done += here
+    if done != count:
+        raise Damaged(f"the partition ends after {done} of {count} blocks")
 
 
 def digests(piece: memoryview, salted: hashlib._Hash) -> bytes:

@@ -12,7 +12,6 @@ what was written and goes on there. Invariant: the running slot and its UKI are 
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,16 +24,15 @@ from orlop.model.facts import Facts, unused
 from orlop.model.index import BLOCK, DIGEST, PARTS, Index, Part, PartName, Patch, file_name, verity_blocks
 from orlop.model.version import EMPTY_LABEL, Version
 from orlop.node.update import device, verity, zstd
-from orlop.node.update.device import Device
+from orlop.node.update.device import PIECE, Device
 from orlop.node.update.disk import Disk, Slot
 from orlop.node.update.esp import MAGIC, VEIL, Esp, Veiled
-from orlop.node.update.fetch import Blocks, Fetcher, Frames
+from orlop.node.update.fetch import Blocks, Fetcher, Frames, digests
 from orlop.node.update.plan import ZERO, Plan, Run, plan, runs
 from orlop.node.update.source import SourceError
 from orlop.node.update.verity import Damaged
 
 ESP_SPARE = 1 << 20  # bytes that stay free on the ESP
-PIECE = 1 << 18  # bytes read, copied and written at a time
 _EMPTY = bytes(PIECE)
 _USRHASH = b"usrhash="
 
@@ -163,14 +161,12 @@ class Writer:
             self.progress.moved(reused=size)
 
     def _copy(self, target: Device, part: Part, old: Device, todo: Plan) -> None:
-        buffer = memoryview(bytearray(PIECE))
         for copy in todo.copies:
-            for n in range(0, copy.count, PIECE // BLOCK):
-                first, source = copy.first + n, copy.old + n
-                size = min(PIECE, (copy.count - n) * BLOCK, part.size - first * BLOCK)
-                got = old.read_into(buffer[:size], source * BLOCK)
-                self._put(target, first * BLOCK, buffer[:got])
-                self.progress.moved(reused=got)
+            at = copy.first * BLOCK
+            for piece in device.stream(old, copy.old * BLOCK, min(copy.count * BLOCK, part.size - at)):
+                self._put(target, at, piece)
+                at += len(piece)
+                self.progress.moved(reused=len(piece))
 
     def _patch(self, index: Index, name: PartName) -> Patch | None:
         """The patch from what runs, if the release has one."""
@@ -348,26 +344,19 @@ class Writer:
 
 def scan(source: Device, size: int) -> bytes:
     """The digest of each of its first blocks."""
-    source_size = min(size, source.size)
-    buffer = memoryview(bytearray(PIECE))
-    found = []
-    for at in range(0, source_size, PIECE):
-        got = source.read_into(buffer[: min(PIECE, source_size - at)], at)
-        found.append(ZERO * (got // BLOCK) if got == PIECE and buffer == _EMPTY else digests(buffer[:got]))
+    found = [
+        ZERO * (len(piece) // BLOCK) if len(piece) == PIECE and piece.tobytes() == _EMPTY else digests(piece)
+        for piece in device.stream(source, 0, min(size, source.size))
+    ]
     return b"".join(found)
 
 
-def digests(data: memoryview) -> bytes:
-    """The SHA-256 of each block; the last may be short."""
-    sha256 = hashlib.sha256
-    return b"".join([sha256(data[at : at + BLOCK]).digest() for at in range(0, len(data), BLOCK)])
-
-
 def _matches(source: Device, part: Part, what: str) -> None:
-    buffer = memoryview(bytearray(PIECE))
-    for at in range(0, part.size, PIECE):
-        got = source.read_into(buffer[: min(PIECE, part.size - at)], at)
-        first = at // BLOCK * DIGEST
-        made = digests(buffer[:got])
-        if made != part.digests[first : first + PIECE // BLOCK * DIGEST]:
-            raise Damaged(f"{what} is not what the release promises, at byte {at} or soon after")
+    at = 0
+    for piece in device.stream(source, 0, part.size):
+        made = digests(piece)
+        if made != part.digests[at // BLOCK * DIGEST :][: len(made)]:
+            break
+        at += len(piece)
+    if at < part.size:
+        raise Damaged(f"{what} is not what the release promises, at byte {at} or soon after")
