@@ -116,7 +116,6 @@ def may_reboot(
     until = (since or now) + delay
     who = "somebody is" if sessions == 1 else f"{sessions} people are"
     if now < until:
-        return May(
-            now=False, reason=f"{who} logged in: waiting until {until.astimezone(UTC):%H:%M:%S} UTC", again=until
-        )
+        waiting = f"{who} logged in: waiting until {until.astimezone(UTC):%H:%M:%S} UTC"
+        return May(now=False, reason=waiting, again=until, logins=True)
     return May(now=True, reason=f"{because}, and {who} logged in still")

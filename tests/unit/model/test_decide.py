@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from orlop.model import decide as d
+from orlop.model.boot import Uki
+from orlop.model.decide import Health, Settings, Snapshot, decide
+from orlop.model.facts import Facts
+from orlop.model.memory import ASKED, HELD, KEPT, Denied, Memory
+from orlop.model.reboot import Immediate, Off
+from orlop.model.update import (
+    Available,
+    Blessed,
+    Booted,
+    Denylisted,
+    Failed,
+    Fetching,
+    Healthy,
+    Idle,
+    Rebooting,
+    Reverted,
+    Staged,
+    State,
+    Target,
+    Verifying,
+)
+from orlop.model.version import Version
+
+NOW = datetime(2026, 12, 1, 12, tzinfo=UTC)
+V1, V2, V3 = (Version.parse(f"2026120{n}.1") for n in (1, 2, 3))
+T1, T2, T3 = (Target(v, f"{n}{n}" * 32) for n, v in enumerate((V1, V2, V3), 1))
+BLESSED = Facts(V2, "22" * 32, None, "", (Uki(V2).name,))
+TRYING = replace(BLESSED, names=(Uki(V2, 2, 1).name,))
+LOCKED = Settings(lock=True)
+
+
+def snapshot(state: State | None = None, facts: Facts = BLESSED, **more: object) -> Snapshot:
+    """Just checked, nothing offered; `more` goes into the memory, or the snapshot where it has such a field."""
+    outer = {k: v for k, v in more.items() if k in ("settings", "health", "sessions")}
+    inner = {k: v for k, v in more.items() if k not in outer}
+    memory = replace(Memory(state=state or Idle(), checked_at=NOW), **inner)  # type: ignore[arg-type]
+    return Snapshot(NOW, memory, facts, **outer)  # type: ignore[arg-type]
+
+
+def named(target: Target) -> Target:
+    return replace(target, why="named")
+
+
+DENIED = (Denied(V3, "it did not boot", NOW),)
+
+
+@pytest.mark.parametrize(
+    ("s", "action", "reason"),
+    [
+        (snapshot(checked_at=None), d.Check(), "asking"),
+        (snapshot(checked_at=NOW - timedelta(minutes=5)), d.Check(), "asking"),
+        (snapshot(checked_at=NOW + timedelta(days=900)), d.Check(), "asking"),  # the clock was wrong
+        (snapshot(), d.Rest(NOW + timedelta(minutes=5)), "no release is offered"),
+        (snapshot(offer=T3), d.Take(T3), "going from 20261202.1 to 20261203.1"),
+        (snapshot(offer=T2), d.Rest(NOW + timedelta(minutes=5)), "the version it should"),
+        (snapshot(offer=T1), d.Rest(NOW + timedelta(minutes=5)), "older than 20261202.1: staying"),
+        (snapshot(offer=replace(T1, why="pull-back")), d.Take(replace(T1, why="pull-back")), "to 20261201.1"),
+        (snapshot(offer=T3, denied=DENIED), d.Rest(NOW + timedelta(minutes=5)), "deny list: it did not boot"),
+        (snapshot(offer=T3, hold="a fair"), d.Rest(NOW + timedelta(minutes=5)), "updates are held: a fair"),
+        (snapshot(Available(T3)), d.Fetch(T3), "fetching 20261203.1"),
+        (snapshot(Fetching(T3)), d.Fetch(T3), "fetching"),
+        (snapshot(Available(T3), TRYING), d.Rest(), "has yet to prove itself"),
+        (snapshot(Available(T3), replace(BLESSED, names=())), d.Rest(), "there would be no way back"),
+        (snapshot(Verifying(T3)), d.Stage(T3), "verifying"),
+        (snapshot(Available(T3), hold="a fair"), d.Drop(T3), "giving 20261203.1 up: updates are held"),
+        (snapshot(Staged(T3), denied=DENIED), d.Drop(T3), "deny list"),
+        (snapshot(Staged(named(T3)), denied=DENIED, hold="x"), d.Reboot(named(T3)), "rebooting"),
+        (snapshot(Available(T2), replace(BLESSED, running=V1, names=(Uki(V1).name,)), offer=T3), d.Take(T3), "instead"),
+        (snapshot(Staged(T3), offer=T2), d.Reboot(T3), "immediate"),
+        (snapshot(Staged(named(T1)), offer=T3), d.Reboot(named(T1)), "rebooting"),
+        (snapshot(Staged(T3), settings=Settings(Off())), d.Rest(NOW + timedelta(minutes=5)), "strategy is off"),
+        (snapshot(Staged(T3), sessions=1), d.Wish(), "somebody is logged in"),
+        (snapshot(Staged(T3), settings=LOCKED), d.Lock(), "asking for the reboot lock"),
+        (snapshot(Staged(T3), settings=LOCKED, lock=ASKED), d.Lock(), "asking"),
+        (snapshot(Staged(T3), settings=LOCKED, lock=KEPT), d.Lock(), "asking"),
+        (snapshot(Staged(T3), settings=LOCKED, lock=HELD), d.Reboot(T3), "rebooting"),
+        (snapshot(Staged(T3), settings=Settings(Off(), lock=True), lock=HELD), d.Unlock(), "strategy is off"),
+        (snapshot(lock=ASKED), d.Unlock(), "giving the reboot lock back"),
+        (snapshot(lock=KEPT), d.Rest(NOW + timedelta(minutes=5)), "no release"),
+        (snapshot(Rebooting(T3, V2)), d.Rest(), "is rebooting"),
+        (snapshot(Booted(T2, V1), TRYING, lock=HELD), d.Rest(), "waiting for its health verdict"),
+        (snapshot(Booted(T2, V1), TRYING, health=Health(True)), d.Judge(good=True), "is healthy"),
+        (snapshot(Booted(T2, V1), TRYING, health=Health(False, "no network")), d.Judge(good=False), "no network"),
+        (snapshot(Healthy(T2, V1), TRYING, health=Health(True), lock=HELD), d.Rest(), "waiting for it to be blessed"),
+        (snapshot(Healthy(T2, V1), TRYING, health=Health(False, "late")), d.Judge(good=False), "late"),
+        (snapshot(Failed(T2, "no network"), TRYING), d.Revert(T2), "going back from 20261202.1: no network"),
+        (snapshot(Reverted(T3, "it hung")), d.Deny(T3), "it hung"),
+        (snapshot(Denylisted(T3, "it hung"), lock=KEPT), d.Settle(), "so that no other machine follows"),
+        (snapshot(Blessed(T2), lock=HELD), d.Unlock(), "giving the reboot lock back"),
+        (snapshot(Blessed(T2)), d.Settle(), "running 20261202.1"),
+        (snapshot(Fetching(T3), failure="no route", retry_at=NOW + timedelta(seconds=9)),
+         d.Rest(NOW + timedelta(seconds=9)), "no route; trying again at 12:00:09 UTC"),
+        (snapshot(Fetching(T3), failure="x", retry_at=NOW + timedelta(days=900)), d.Fetch(T3), "fetching"),
+    ],
+)  # fmt: skip
+def test_what_comes_next(s: Snapshot, action: d.Action, reason: str) -> None:
+    step = decide(s)
+    assert step.action == action
+    assert reason in step.reason
+    assert decide(s) == step
+
+
+def test_a_login_delays_the_reboot_once() -> None:
+    s = snapshot(Staged(T3), sessions=1, reboot_wanted_at=NOW - timedelta(minutes=9))
+    assert decide(s).action == d.Rest(NOW + timedelta(minutes=1))
+    assert decide(replace(s, now=NOW + timedelta(minutes=1))).action == d.Reboot(T3)
+
+
+def test_a_check_that_is_due_comes_before_a_reboot() -> None:
+    s = snapshot(Staged(T3), checked_at=NOW - timedelta(hours=1), settings=Settings(Immediate()))
+    assert decide(s).action == d.Check()

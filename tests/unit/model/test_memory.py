@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import contextlib
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orlop.errors import BadInput
+from orlop.model.memory import ASKED, FREE, HELD, KEPT, MAX_EXCERPT, Denied, Memory, decode, encode
+from orlop.model.update import Idle, Rebooting, Staged, Target
+from orlop.model.version import Version
+
+V1, V2 = Version.parse("20261201.1"), Version.parse("20261202.1")
+NOW = datetime(2026, 12, 1, tzinfo=UTC)
+targets = st.builds(Target, st.sampled_from([V1, V2]), st.just("ab" * 32), st.sampled_from(["newer", "named"]))
+moments = st.none() | st.integers(0, 4_000_000_000).map(lambda s: datetime.fromtimestamp(s, UTC))
+memories = st.builds(
+    Memory,
+    state=st.just(Idle()) | st.builds(Staged, targets) | st.builds(Rebooting, targets, st.just(V1)),
+    denied=st.lists(st.builds(Denied, st.just(V2), st.text(), st.just(NOW), st.text()), max_size=2).map(tuple),
+    hold=st.text(), offer=st.none() | targets, checked_at=moments, failure=st.text(), failures=st.integers(0, 99),
+    retry_at=moments, reboot_wanted_at=moments, lock=st.sampled_from([FREE, ASKED, HELD, KEPT]),
+)  # fmt: skip
+
+
+@given(memories)
+def test_a_memory_is_read_back(memory: Memory) -> None:
+    assert decode(encode(memory)) == memory
+
+
+@given(memories, st.data())
+def test_a_field_that_is_wrong_is_refused(memory: Memory, data: st.DataObject) -> None:
+    values: dict[str, Any] = encode(memory)
+    values[data.draw(st.sampled_from(sorted(values)))] = data.draw(st.sampled_from([3.5, [7], {"is": 1}, True]))
+    with contextlib.suppress(BadInput):
+        assert encode(decode(values)) == values
+
+
+def test_what_was_counted_ends_with_the_state() -> None:
+    memory = Memory(state=Idle()).failed("no route", NOW).failed("no route", NOW)
+    assert (memory.failures, memory.retry_at) == (2, NOW)
+    moved = memory.to(Staged(Target(V2, "ab" * 32)))
+    assert (moved.failures, moved.retry_at, moved.failure) == (0, None, "no route")
+
+
+def test_the_deny_list() -> None:
+    memory = Memory().deny(Denied(V2, "it hung", NOW, "x" * 9999)).deny(Denied(V2, "again", NOW))
+    entry = memory.denies(V2)
+    assert entry is not None and (entry.reason, len(entry.excerpt)) == ("it hung", MAX_EXCERPT)
+    assert memory.allow(V2).denied == ()
+    with pytest.raises(BadInput, match="not on the deny list") as e:
+        memory.allow(V1)
+    assert "20261202.1" in e.value.hint
