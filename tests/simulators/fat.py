@@ -48,7 +48,7 @@ def format_volume(volume: Device, clusters: int = 7600) -> None:
     assert total * SECTOR <= volume.size, "the partition is too small"
     boot = _BPB.pack(
         b"\xeb\x58\x90", b"ORLOPSIM", SECTOR, 1, RESERVED, 2, 0, 0, 0xF8, 0, 63, 255, 0, total, fat_sectors, 0, 0, 2,
-        1, 6, bytes(12), 0x80, 0, 0x29, 0x1234, b"ESP        ", b"FAT32   ",
+        1, 6, bytes(12), 0x80, 0, 0x29, 0x1234, b"NO NAME    ", b"FAT32   ",
     ).ljust(510, b"\0") + b"\x55\xaa"  # fmt: skip
     info = b"RRaA".ljust(484, b"\0") + b"rrAa" + struct.pack("<II", 0xFFFFFFFF, 0xFFFFFFFF) + bytes(14) + b"\x55\xaa"
     for sector in (0, 6):
