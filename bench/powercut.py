@@ -74,12 +74,14 @@ class Tally:
     broken: list[str] = field(default_factory=list)
 
 
-def record(medium: Medium, old: Release, new: Release, folder: Path, rng: random.Random) -> Log:
+def record(
+    medium: Medium, old: Release, new: Release, folder: Path, rng: random.Random, make: type[Writer] = Writer
+) -> Log:
     """Drive the engine from the offer of `new` to the reboot; every write and flush it did to the disk."""
     new.publish(folder / "server")
     now = [datetime(2026, 12, 1, tzinfo=UTC)]
     rebooted: list[bool] = []
-    writer = Writer(machine.disk_of(medium, old.index.root_hash), machine.esp_of(medium, rng), old.version)
+    writer = make(machine.disk_of(medium, old.index.root_hash), machine.esp_of(medium, rng), old.version)
     outside = Outside(lambda: now[0], Shelf(new, folder / "server"), lambda: rebooted.append(True))
     engine = Engine(writer, Journal(folder / "state"), outside, Settings())
     while not rebooted:
@@ -144,15 +146,15 @@ def judge(pages: Pages, old: Release, new: Release, past: Release | None = None)
     return "old" if first.version == old.version else "new"
 
 
-def prove(seed: int, tears: int, folder: Path, *, blocks: int = 96) -> Tally:
-    """One recorded update, every cut of it."""
+def prove(seed: int, tears: int, folder: Path, *, blocks: int = 96, make: type[Writer] = Writer) -> Tally:
+    """One recorded update, every cut of it. `make`: another writer, to see what the proof finds in it."""
     rng = random.Random(seed)
     past = release("20261130.1", blocks=blocks) if seed % 2 else None
     old = release("20261201.1", blocks=blocks, like=past)
     new = release("20261202.1", blocks=blocks, like=old, seed=seed)
     medium = machine.install(old, past, fill=seed % 12)
     start = medium.durable.copy()
-    log = record(medium, old, new, folder, rng)
+    log = record(medium, old, new, folder, rng, make)
     tally = Tally()
     for kind, where, pages in states(start, log, rng, tears):
         tally.judged[kind] += 1

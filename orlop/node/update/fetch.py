@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from orlop.model.index import BLOCK, DIGEST, Blob, Frame, Part
@@ -112,7 +113,7 @@ class Pace:
 class _Mirror:
     source: Source
     failures: int = 0
-    lies: int = 0
+    lies: Counter[str] = field(default_factory=Counter)  # by blob: who has a bad copy of one may have the others
     held: tuple[str, Stream] | None = None
 
 
@@ -141,7 +142,7 @@ class Fetcher:
         partial = _Partial(pieces, run)
         failed = 0
         while not partial.done():
-            mirror = self._best()
+            mirror = self._best(pieces.blob)
             before = partial.position
             try:
                 stream = self._stream(mirror, pieces, partial.position, pieces.end(run.end - 1))
@@ -158,15 +159,18 @@ class Fetcher:
                 mirror.failures = 1 if moved else mirror.failures + 1
                 failed = 0 if moved else failed + 1
                 if isinstance(e, Lying):
-                    mirror.lies += 1
-                self._wait_or_raise(failed, e)
+                    mirror.lies[pieces.blob.sha256] += 1
+                self._wait_or_raise(failed, e, self._honest(pieces.blob))
             else:
                 if not stream.whole:
                     self._let_go(mirror)
                 mirror.failures = failed = 0
 
-    def _best(self) -> _Mirror:
-        honest = [m for m in self._mirrors if m.lies < LIES]
+    def _honest(self, blob: Blob) -> list[_Mirror]:
+        return [m for m in self._mirrors if m.lies[blob.sha256] < LIES]
+
+    def _best(self, blob: Blob) -> _Mirror:
+        honest = self._honest(blob)
         if not honest:
             raise Lying(
                 "every source sends other bytes than the release promises",
@@ -174,8 +178,8 @@ class Fetcher:
             )
         return min(honest, key=lambda m: m.failures)
 
-    def _wait_or_raise(self, failed: int, error: SourceError) -> None:
-        honest = sum(m.lies < LIES for m in self._mirrors)
+    def _wait_or_raise(self, failed: int, error: SourceError, left: Sequence[_Mirror]) -> None:
+        honest = len(left)
         if not honest or failed >= TRIES * honest or (isinstance(error, Absent) and failed >= honest):
             raise error
         if failed and failed % honest == 0:
