@@ -5,4 +5,5 @@ programs import the standard library, `store`, `trust`, `provision`, `model` and
 parts are strangers to each other:
 
     config     what the machine is at this boot: Ignition's stages, in the initrd
+    update     the other slot: the update engine
 """
