@@ -38,6 +38,8 @@ IMPORTED = Path(__file__).with_name("imported.py")
 # imported by the interpreter itself, or by a function of the standard library that node programs do reach
 LATE = (
     *("encodings.utf_8", "encodings.ascii", "encodings.latin_1"),  # of text, by name
+    "encodings.utf_16_le",  # of a partition's label
+    *("encodings.idna", "stringprep", "unicodedata"),  # of a host name, whenever one is looked up
     *("traceback", "runpy", "pkgutil"),  # python -m, and what prints a defect
     *("shutil", "locale"),  # the width of the terminal and the language, which argparse asks for
 )

@@ -131,10 +131,9 @@ def _forgotten(state: State, facts: Facts, wanted: Target | None, denied: frozen
     if uki is None or uki.blessed:
         return state, ""  # half-written, or simply the version before this one
     if uki.bad:
-        if target.version in denied:
-            return state, ""
-        how = f"was started {_times(uki.done)} and did not become healthy" if uki.done else "was put aside"
-        reason = f"{target.version} {how}"
+        if target.version in denied or not uki.done:
+            return state, ""  # known already, or put aside by hand: no failure
+        reason = f"{target.version} was started {_times(uki.done)} and did not become healthy"
         return update.lost(target, tried=True, running=False, reason=reason), reason
     if target.version < facts.running and wanted is None:
         return state, ""  # it waits behind the running version: nothing leads to it

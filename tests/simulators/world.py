@@ -17,7 +17,7 @@ from orlop.model.decide import Health, Settings, Step
 from orlop.model.index import Blob, Index
 from orlop.model.update import Booted, Healthy, Target
 from orlop.model.version import Version
-from orlop.node.update.engine import Engine, Outside
+from orlop.node.update.engine import Engine, Outside, RebootLock
 from orlop.node.update.fetch import Fetcher
 from orlop.node.update.journal import Journal
 from orlop.node.update.source import Absent, Stream, Unreachable
@@ -118,6 +118,8 @@ class World:
     seed: int = 0
     settings: Settings = field(default_factory=Settings)
     now: datetime = datetime(2026, 12, 1, tzinfo=UTC)
+    lock: RebootLock | None = None
+    people: int = 0
 
     def __post_init__(self) -> None:
         self.rng = random.Random(self.seed)
@@ -196,7 +198,10 @@ class World:
         progress = Progress(tell=self.faults.moved)
         disk = machine.disk_of(self.medium, self.running.root_hash)
         writer = Writer(disk, self.esp, self.running.version, progress)
-        outside = Outside(lambda: self.now, self, self.reboot, self.health, random=random.Random(self.rng.random()))
+        outside = Outside(
+            lambda: self.now, self, self.reboot, self.health, lambda: self.people, self.lock,
+            random=random.Random(self.rng.random()),
+        )  # fmt: skip
         self.engine = Engine(writer, Journal(self.folder), outside, self.settings)
 
     def step(self) -> Step | None:

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from orlop.model.boot import Uki
-from orlop.model.update import Idle, Staged
+from orlop.model.update import Idle, Staged, Target
 from orlop.model.version import Version
+from orlop.node.update.fleetlock import Refused
 from tests.simulators.releases import release
 from tests.simulators.world import World
 
@@ -75,3 +76,110 @@ def test_back_by_hand_and_not_forward_again(tmp_path: Path) -> None:
     assert world.running.version == V1
     denied = world.engine.memory.denies(V2)
     assert denied is not None and denied.reason == "rolled back by hand"
+
+
+class OneSlot:
+    """A reboot lock with one slot, which this machine or `other` may hold."""
+
+    def __init__(self) -> None:
+        self.holder = ""
+        self.said: list[str] = []
+
+    def take(self) -> None:
+        if self.holder not in ("", "me"):
+            raise Refused(f"{self.holder} holds the lock")
+        self.holder = "me"
+        self.said.append("taken")
+
+    def give_back(self) -> None:
+        if self.holder == "me":
+            self.holder = ""
+            self.said.append("given back")
+
+
+def test_the_lock_is_given_back_only_when_the_new_version_is_blessed(tmp_path: Path) -> None:
+    lock = OneSlot()
+    world = World(tmp_path, FIRST, lock=lock)
+    world.publish(SECOND, "good")
+    world.run(lambda: world.running.version == V2)
+    assert lock.holder == "me"
+    world.run(lambda: idle(world))
+    assert lock.said == ["taken", "given back"]
+    assert world.engine.writer.facts().uki(V2) == Uki(V2)
+
+
+def test_no_reboot_while_another_machine_holds_the_lock(tmp_path: Path) -> None:
+    lock = OneSlot()
+    lock.holder = "another machine"
+    world = World(tmp_path, FIRST, lock=lock)
+    world.publish(SECOND, "good")
+    world.run(lambda: isinstance(world.engine.memory.state, Staged))
+    for _ in range(20):
+        world.step()
+    assert world.running.version == V1 and "another machine holds the lock" in world.engine.memory.failure
+    lock.holder = ""
+    world.run(lambda: world.running.version == V2)
+
+
+def test_after_a_failed_update_the_lock_is_kept_until_one_succeeds(tmp_path: Path) -> None:
+    lock = OneSlot()
+    world = World(tmp_path, FIRST, lock=lock)
+    world.publish(SECOND, "dead")
+    world.run(lambda: world.engine.memory.denies(V2) is not None and idle(world))
+    for _ in range(20):
+        world.step()
+    assert lock.holder == "me"
+    world.publish(THIRD, "good")
+    world.run(lambda: world.running.version == V3 and idle(world))
+    assert lock.holder == ""
+
+
+def test_a_journal_that_was_lost_gives_back_a_lock_it_may_have_held(tmp_path: Path) -> None:
+    lock = OneSlot()
+    lock.holder = "me"
+    world = World(tmp_path, FIRST, lock=lock)
+    world.run(lambda: lock.holder == "")
+
+
+def test_somebody_who_is_logged_in_delays_the_reboot(tmp_path: Path) -> None:
+    world = World(tmp_path, FIRST, people=1)
+    world.publish(SECOND, "good")
+    world.run(lambda: isinstance(world.engine.memory.state, Staged))
+    begun = world.now
+    world.run(lambda: world.running.version == V2)
+    assert timedelta(minutes=10) <= world.now - begun < timedelta(minutes=13)
+
+
+def test_an_older_version_is_installed_by_name_and_stays(tmp_path: Path) -> None:
+    world = World(tmp_path, THIRD)
+    world.publish(SECOND, "good")
+    world.offered = THIRD.target
+    world.engine.go_to(SECOND.target)
+    world.run(lambda: world.running.version == V2 and idle(world))
+    for _ in range(50):
+        world.step()
+    assert world.running.version == V2
+    assert world.engine.memory.hold == "20261202.1 was asked for by name"
+    world.engine.unhold()
+    world.run(lambda: world.running.version == V3)
+
+
+def test_nothing_older_is_installed_because_it_is_offered(tmp_path: Path) -> None:
+    world = World(tmp_path, SECOND)
+    world.publish(FIRST, "good")
+    for _ in range(30):
+        world.step()
+    assert world.running.version == V2
+    world.offered = Target(V1, FIRST.index.root_hash, "pull-back")
+    world.run(lambda: world.running.version == V1 and idle(world))
+
+
+def test_held_updates_wait(tmp_path: Path) -> None:
+    world = World(tmp_path, FIRST)
+    world.engine.hold("a fair")
+    world.publish(SECOND, "good")
+    for _ in range(30):
+        world.step()
+    assert world.running.version == V1
+    world.engine.unhold()
+    world.run(lambda: world.running.version == V2)
