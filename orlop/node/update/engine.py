@@ -300,7 +300,12 @@ class Engine:
 
     def roll_back(self, reason: str = "rolled back by hand") -> None:
         """Start the other version, and do not come back to this one by oneself. Raises BadInput when there is none."""
-        self.writer.other()
+        other, mine = self.writer.other(), self.writer.facts().uki(self.writer.running)
+        if not (other.blessed or other.bad or (mine and mine.bad)):
+            raise BadInput(
+                f"{other.version} is in the other slot, which this machine has not run yet",
+                hint="name the version to go to: orlop node update --to VERSION",
+            )
         entry = Denied(self.writer.running, reason, self.outside.now())
         self._save(self.memory.deny(entry).to(Idle()), must=True)
         self.writer.step_aside()

@@ -320,23 +320,29 @@ class Writer:
                     return found[1].decode()
         return ""
 
-    def other(self) -> Version:
-        """The version in the other slot that would start. Raises BadInput when there is none."""
+    def other(self) -> Uki:
+        """The UKI of the other slot, which is read whole. Raises BadInput when there is none, or it failed; Damaged."""
         facts = self.facts()
         other = facts.uki(facts.other) if facts.other else None
-        if other is None or other.bad:
+        if other is None or (other.bad and other.done):
             raise BadInput(
                 "there is no other version on this machine to go back to",
                 hint="name one to be installed: orlop node update --to VERSION",
             )
-        return other.version
+        slot = self.disk.slots()[1]
+        with self.disk.reading(slot.usr) as usr, self.disk.reading(slot.verity) as tree:
+            verity.verify(usr, tree, slot.root_hash)
+        return other
 
     def step_aside(self) -> None:
-        """Put the running version behind the other one, which is what starts next. Raises BadInput when there is none.
+        """Put the running version behind the other one, which is what starts next.
 
-        The running UKI is renamed, never lost: it is still started when the other one cannot be.
+        The other one gets its tries counted again: if it does not come up any more, the running version, whose UKI is
+        renamed and never lost, is what is left to start. Raises BadInput and Damaged as `other`.
         """
-        self.other()
+        theirs = self.other()
+        if theirs.blessed or theirs.bad:
+            self.esp.rename(theirs.name, Uki.fresh(theirs.version).name)
         mine = self.facts().uki(self.running)
         if mine and not mine.bad:
             self.esp.rename(mine.name, mine.demoted().name)

@@ -7,10 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from orlop.errors import BadInput
 from orlop.model.boot import Uki
+from orlop.model.decide import Settings
+from orlop.model.reboot import Off
 from orlop.model.update import Idle, Staged, Target
 from orlop.model.version import Version
 from orlop.node.update.fleetlock import Refused
+from orlop.node.update.verity import Damaged
 from tests.simulators.releases import release
 from tests.simulators.world import World
 
@@ -183,3 +187,48 @@ def test_held_updates_wait(tmp_path: Path) -> None:
     assert world.running.version == V1
     world.engine.unhold()
     world.run(lambda: world.running.version == V2)
+
+
+def rot(world: World) -> None:
+    """A sector of the slot that does not run goes bad."""
+    other = world.engine.writer.disk.slots()[1]
+    world.medium.corrupt(other.usr.first * 512 + 7000, b"rot")
+
+
+def test_going_back_to_a_slot_that_rotted_is_refused(tmp_path: Path) -> None:
+    world = World(tmp_path, FIRST)
+    world.publish(SECOND, "good")
+    world.run(lambda: world.running.version == V2 and idle(world))
+    rot(world)
+    with pytest.raises(Damaged, match="is not what the verity tree says"):
+        world.engine.roll_back()
+    assert world.engine.memory.denied == ()
+    world.destiny(world.medium.durable)
+
+
+def test_a_slot_that_rots_after_going_back_to_it_leads_forward_again(tmp_path: Path) -> None:
+    world = World(tmp_path, FIRST)
+    world.publish(SECOND, "good")
+    world.run(lambda: world.running.version == V2 and idle(world))
+    world.engine.roll_back()
+    rot(world)
+    world.run(lambda: world.engine.memory.denies(V1) is not None)
+    world.run(lambda: idle(world))
+    assert world.running.version == V2
+    assert world.engine.writer.facts().uki(V2) == Uki(V2)
+
+
+def test_a_staged_version_is_nothing_to_go_back_to(tmp_path: Path) -> None:
+    world = World(tmp_path, FIRST, settings=Settings(Off()))
+    world.publish(SECOND, "good")
+    world.run(lambda: isinstance(world.engine.memory.state, Staged))
+    with pytest.raises(BadInput, match="has not run yet"):
+        world.engine.roll_back()
+
+
+def test_a_short_name_that_a_cut_left_is_mended(tmp_path: Path) -> None:
+    world = World(tmp_path, FIRST)
+    world.esp.rename("orlop_20261201.1.efi", "ORLOP_~1.EFI")
+    world.step()
+    assert world.engine.writer.facts().uki(V1) == Uki(V1)
+    assert world.engine.note == "renamed ORLOP_~1.EFI to orlop_20261201.1.efi"
