@@ -208,7 +208,7 @@ def test_users_groups_units_mounts_and_an_encrypted_volume_come_and_stay(node: N
     config = butane(WHOLE)
     first = boot(node, config, fresh=True)
     assert (first["platform"], first["origin"]) == ("qemu", "fresh")
-    assert [s["stage"] for s in first["stages"]] == ["fetch-offline", "kargs", "disks", "mount", "files", "umount"]
+    assert [s["stage"] for s in first["stages"]] == ["fetch-offline", "disks", "mount", "files", "umount"]
     check_whole(node)
     assert node.sh("cat /var/app/seed /var/app/grown") == "at first\nonce\n"
     node.sh(

@@ -93,6 +93,12 @@ def keyless(config: Config) -> list[str]:
     return [v["name"] for v in volumes if not (v.get("keyFile") or {}).get("source")]
 
 
+def has_disks(config: Config) -> bool:
+    """Whether the stages disks, mount and umount have something to do."""
+    storage = config.get("storage") or {}
+    return any(storage.get(kind) for kind in ("disks", "raid", "luks", "filesystems"))
+
+
 def for_disks(config: Config, there: Disks) -> Applied:
     """The configuration for the stages kargs, disks and mount. Raises StageFailed for what the image cannot do."""
     result = copy.deepcopy(config)

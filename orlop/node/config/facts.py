@@ -7,7 +7,8 @@ import os
 import secrets
 import stat
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from orlop.files import write_atomic
@@ -16,6 +17,9 @@ from orlop.node.config.platforms import Hardware
 
 DMI = Path("/sys/class/dmi/id")
 FW_CFG = Path("/sys/firmware/qemu_fw_cfg/by_name/opt/com.coreos/config/raw")
+FW_CFG_DRIVER = Path("/sys/firmware/qemu_fw_cfg")
+HELPER = Path("/proc/sys/kernel/modprobe")
+ALL_MODULES = "/usr/lib/orlop/modprobe"  # in the initrd: looks into the image's modules, which are many more
 _DMI_NAMES = ("sys_vendor", "product_name", "chassis_asset_tag")
 _KEY_BYTES = 64
 
@@ -28,6 +32,17 @@ def arguments(path: Path = Path("/proc/cmdline")) -> list[str]:
 def hardware(dmi: Path = DMI, fw_cfg: Path = FW_CFG) -> Hardware:
     found = {name: _line(dmi / name) for name in _DMI_NAMES}
     return Hardware({name: text for name, text in found.items() if text}, fw_cfg.exists())
+
+
+@contextmanager
+def all_modules(helper: Path = HELPER) -> Iterator[None]:
+    """Let the kernel find all of the image's modules when it asks for one, as long as the initrd is its root."""
+    before = helper.read_text()
+    helper.write_text(ALL_MODULES)
+    try:
+        yield
+    finally:
+        helper.write_text(before)
 
 
 def _line(path: Path) -> str:

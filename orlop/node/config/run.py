@@ -1,8 +1,9 @@
 """All of it in order: find the configuration, let Ignition apply it, finish /etc, remember, report.
 
-The order is Ignition's; between its stages the rules of `eachboot` and `remote` are laid over the configuration it has
-read. A source that cannot be read is replaced by the last good configuration, when there is one, and the console says
-so; a configuration that was read and is wrong stops the boot.
+The order is Ignition's, and a stage that the configuration gives nothing to do is not started; between the stages the
+rules of `eachboot` and `remote` are laid over the configuration it has read. A source that cannot be read is replaced by
+the last good configuration, when there is one, and the console says so; a configuration that was read and is wrong stops
+the boot.
 """
 
 from __future__ import annotations
@@ -70,7 +71,8 @@ class Boot:
         began = time.monotonic()
         ignition = self._ignition()
         try:
-            self._configure(ignition)
+            with facts.all_modules():
+                self._configure(ignition)
             self.report.ok = True
         except StageFailed as e:
             self._tell(e.failure)
@@ -87,7 +89,8 @@ class Boot:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.run.chmod(0o755)
         epoch = int((self.root / "usr/lib/os-release").stat().st_mtime)
-        subprocess.run(["modprobe", "-q", "qemu_fw_cfg"], check=False, timeout=60)
+        if not facts.FW_CFG_DRIVER.exists():
+            subprocess.run(["modprobe", "-q", "qemu_fw_cfg"], check=False, timeout=60)
         name = self.report.platform = platforms.platform(facts.arguments(), facts.hardware())
         self.report.source = platforms.source(name, platforms.config_url(facts.arguments()), "")
         # the same configuration gives the same /etc/shadow, whatever the day
@@ -103,17 +106,22 @@ class Boot:
         disks = eachboot.for_disks(config, self._disks(config, deeds, keys))
         self._use(ignition, disks.config)
         self._note(disks.notes)
-        ignition.stage("kargs")
+        if config.get("kernelArguments"):
+            ignition.stage("kargs")
         self._assemble(disks.assemble)
-        ignition.stage("disks")
+        has_disks = eachboot.has_disks(disks.config)
+        if has_disks:
+            ignition.stage("disks")
         deeds |= disks.deeds
         kept.save_deeds(self.state / "config/done.json", deeds)
         with _selinux_stub(self.root):
-            ignition.stage("mount")
+            if has_disks:
+                ignition.stage("mount")
             try:
                 deeds |= self._files(ignition, config, disks.config, deeds)
             finally:
-                ignition.stage("umount")
+                if has_disks:
+                    ignition.stage("umount")
         self._note(finish.units(self.root))
         finish.users_and_files(self.root)
         finish.clean(self.root, self.run)

@@ -17,6 +17,7 @@ from orlop.node.config.eachboot import (
     deed,
     for_disks,
     for_files,
+    has_disks,
     is_below,
     keyless,
     owned_paths,
@@ -48,6 +49,13 @@ def test_a_wipe_is_done_at_the_first_boot_and_never_again() -> None:
     again = for_disks(config(filesystems=[DATA]), Disks(done=first.deeds))
     assert storage(again, "filesystems")[0]["wipeFilesystem"] is False
     assert "wiped at an earlier boot" in again.notes[0]
+
+
+@pytest.mark.parametrize("kind", ["disks", "raid", "luks", "filesystems"])
+def test_stages_for_disks_run_when_there_is_something_about_disks(kind: str) -> None:
+    assert has_disks(config(**{kind: [{}]}))
+    assert not has_disks(config(**{kind: []}))
+    assert not has_disks({"ignition": {}})
 
 
 def test_another_wish_is_another_wipe() -> None:

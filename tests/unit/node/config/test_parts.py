@@ -276,6 +276,14 @@ def test_partitions_and_paths_are_read_from_the_machine(tmp_path: Path) -> None:
     }
 
 
+def test_the_kernel_gets_its_own_helper_back(tmp_path: Path) -> None:
+    helper = tmp_path / "modprobe"
+    helper.write_text("/sbin/modprobe\n")
+    with facts.all_modules(helper):
+        assert helper.read_text() == facts.ALL_MODULES
+    assert helper.read_text() == "/sbin/modprobe\n"
+
+
 def test_a_key_is_made_once(tmp_path: Path) -> None:
     first = facts.own_key(tmp_path / "luks", "data")
     assert facts.own_key(tmp_path / "luks", "data") == first
