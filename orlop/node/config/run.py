@@ -1,9 +1,9 @@
 """All of it in order: find the configuration, let Ignition apply it, finish /etc, remember, report.
 
-The order is Ignition's, and a stage that the configuration gives nothing to do is not started; between the stages the
-rules of `eachboot` and `remote` are laid over the configuration it has read. A source that cannot be read is replaced by
-the last good configuration, when there is one, and the console says so; a configuration that was read and is wrong stops
-the boot.
+The order is Ignition's, and a stage that the configuration gives nothing to do is not started. Between the stages the
+rules of `eachboot` and `remote` are laid over the configuration it has read. A source that cannot be read is replaced
+by the last good configuration, when there is one, and the console says so; a configuration that was read and is wrong
+stops the boot.
 """
 
 from __future__ import annotations
