@@ -69,8 +69,18 @@ def test_what_the_factory_brought_is_replaced(ws: Workspace) -> None:
     with tempfile.TemporaryDirectory(dir="/tmp") as top:
         root = Path(top)
         (root / "etc").mkdir()
-        (root / "etc/hostname").write_text("factory\n")
+        (root / "etc/file").write_text("factory\n")
         (root / "etc/target").symlink_to("/factory")
-        apply(ws, NodeConfig().names("n1", {"n1": "10.77.0.11"}).link("/etc/target", "/mine"), root)
-        assert (root / "etc/hostname").read_text() == "n1\n"
+        apply(ws, NodeConfig().file("/etc/file", "mine\n").link("/etc/target", "/mine"), root)
+        assert (root / "etc/file").read_text() == "mine\n"
         assert (root / "etc/target").readlink() == Path("/mine")
+
+
+def test_a_name_that_the_configuration_gave_stays(ws: Workspace) -> None:
+    with tempfile.TemporaryDirectory(dir="/tmp") as top:
+        root = Path(top)
+        (root / "etc").mkdir()
+        (root / "etc/hostname").write_text("mine\n")
+        apply(ws, NodeConfig().names("n1", {"n1": "10.77.0.11"}), root)
+        assert (root / "etc/hostname").read_text() == "mine\n"
+        assert "10.77.0.11 n1\n" in (root / "etc/hosts").read_text()
