@@ -23,8 +23,6 @@ HINTS = "erofs-hints"
 STUB = "usr/lib/systemd/boot/efi/linuxx64.efi.stub"
 LOADER = "usr/lib/systemd/boot/efi/systemd-bootx64.efi"
 CMDLINE = "usr/lib/orlop/cmdline"
-# profiles of the UKI after the first: id, title, what the command line has more. Each is an entry in the boot menu.
-RESET = ("factory-reset", "factory reset", "systemd.factory_reset=1")
 LOADER_CONF = "timeout 0\neditor no\nauto-entries no\n"
 
 
@@ -117,22 +115,8 @@ def command_line(text: str, roothash: str) -> str:
 
 
 def make_uki(ws: Workspace, sealed: Sealed, *, kernel: Path, release: str, initrd: Path, os_release: Path) -> None:
-    """Join stub, kernel, initrd and command line into one EFI program.
-
-    It has a second profile: the same, told to remake /var. It sorts after the first, and nothing makes it the default.
-    """
+    """Join stub, kernel, initrd and command line into one EFI program."""
     cmdline = command_line((ws.os_tree / "cmdline").read_text(), sealed.roothash)
-    name, title, more = RESET
-    reset = kernel.parent / f"{name}.efi"
-    sdk_run(
-        ws,
-        [
-            *("/usr/lib/systemd/ukify", "build"),
-            *("--profile", f"ID={name}\nTITLE={title}\n", "--cmdline", f"{cmdline} {more}", "--output", reset),
-        ],
-        what="making the UKI's profile for a factory reset",
-        binds=[kernel.parent],
-    )
     sdk_run(
         ws,
         [
@@ -140,7 +124,6 @@ def make_uki(ws: Workspace, sealed: Sealed, *, kernel: Path, release: str, initr
             *("--stub", f"/{STUB}"),
             *("--linux", kernel, "--initrd", initrd, "--uname", release),
             *("--os-release", f"@{os_release}", "--cmdline", cmdline),
-            *("--profile", "ID=main\n", "--join-profile", reset),
             *("--output", sealed.uki),
         ],
         what="making the UKI",

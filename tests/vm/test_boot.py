@@ -89,6 +89,11 @@ def test_a_flipped_byte_in_usr_is_caught_by_verity(ws: Workspace, machines: Mach
     assert node.run(*read) == whole
 
 
+def test_no_boot_is_a_factory_reset(n1: Node, n2: Node) -> None:
+    for node in (n1, n2):
+        assert "factory_reset" not in node.sh("cat /proc/cmdline")
+
+
 def test_etc_is_sealed(n1: Node) -> None:
     for deed in ("touch /etc/x", "rm /etc/hosts", "echo x >> /etc/passwd", "systemctl disable podman.socket"):
         ran = n1.run("sh", "-c", deed)

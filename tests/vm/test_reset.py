@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -167,58 +164,3 @@ def test_erase_helps_a_machine_whose_var_is_damaged(node: Node) -> None:
     node.power_cut()
     start(node)
     must_be_empty(node)
-
-
-DOWN, ENTER, SPACE = b"\x1b[B", b"\r", b" "
-
-
-def choose(node: Node, keys: bytes) -> None:
-    """At the serial console: hold the space bar until the boot menu is there, then press `keys`.
-
-    The loader looks for a key for a tenth of a second, so it is pressed more often than that.
-    """
-    seen = b""
-    with socket.socket(socket.AF_UNIX) as line:
-        line.connect(str(node.at.console))
-        line.setblocking(False)
-        until = time.monotonic() + 120
-        while b"(factory" not in seen:  # the firmware drops a letter here and there
-            assert time.monotonic() < until, seen
-            seen += press(line, SPACE)
-        for key in (*([b""] * 30), keys):  # what was pressed too often is let go first
-            press(line, key)
-
-
-def press(line: socket.socket, key: bytes) -> bytes:
-    """Press a key, if the machine takes one; returns what it has written meanwhile."""
-    with suppress(BlockingIOError):
-        line.send(key)
-    time.sleep(0.03)
-    with suppress(BlockingIOError):
-        return line.recv(65536)
-    return b""
-
-
-def test_the_boot_menu_offers_it_and_does_not_choose_it(node: Node) -> None:
-    node.sh(FILL)
-    entries = json.loads(node.sh("bootctl list --json=short"))
-    default = next(e for e in entries if e.get("isDefault"))
-    assert "factory_reset" not in default["options"]
-    assert any(e["title"].endswith("(factory reset)") for e in entries)
-    assert "factory_reset" not in node.sh("cat /proc/cmdline")
-    disk, slots = var_partition(node), boots(node)
-    node.sh("sync")
-    node.power_cut()
-    node.start()
-    choose(node, DOWN + ENTER)
-    assert wait_verdict(node, Steps(), timeout=VERDICT_SECONDS).good
-    ssh.forget(node.paths, node.name)
-    assert node.sh("cat /proc/cmdline").split()[-1] == "systemd.factory_reset=1"
-    assert var_partition(node) != disk
-    must_be_empty(node)
-    after = var_partition(node)
-    node.power_cut()
-    start(node)
-    assert "factory_reset" not in node.sh("cat /proc/cmdline")
-    assert var_partition(node) == after, "only that boot did it"
-    assert boots(node) == slots
