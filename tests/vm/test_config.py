@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 
 from orlop.errors import CommandFailed, Missing
-from orlop.lab import console, images, lab
+from orlop.lab import console, images, lab, ssh
 from orlop.lab.lab import Lab, Plan
 from orlop.lab.machine import Node, make_disk, make_empty_disk
 from orlop.lab.nodeconfig import HOST_FROM_NODE
@@ -30,7 +30,6 @@ from orlop.lab.ports import LOOPBACK
 from orlop.lab.source import Given, Source, Way
 from orlop.lab.wait import reboot, wait_verdict
 from orlop.provision.translate import translate
-from orlop.sdk.run import sdk_run
 from orlop.steps import Steps
 from orlop.workspace import Workspace
 from tests.vm.machines import VERDICT_SECONDS
@@ -76,9 +75,7 @@ def node(lab_of_two: Lab) -> Node:
 
 def new_disks(node: Node) -> None:
     """A machine that has never booted, and so has other host keys."""
-    forget = ["ssh-keygen", "-q", "-f", str(node.paths.known_hosts), "-R", node.name]
-    if node.paths.known_hosts.exists():
-        sdk_run(node.paths.ws, forget, what="forgetting the host key", timeout=60)
+    ssh.forget(node.paths, node.name)
     for disk in (node.at.disk, node.at.data_disk(1)):
         disk.unlink()
     make_disk(node.paths, node.paths.base, node.at.disk, 12)
