@@ -75,6 +75,9 @@ _ENFORCING = re.compile(r"\bpermissive=0\b|\benforcing=1 old_enforcing=")
 
 _VERDICT = re.compile(r'orlop-health: verdict=(good|bad) version=(\S+) boot=([0-9A-Fa-f-]+)(?: reason="(.*)")?\s*$')
 
+_FAILED = "orlop-initrd: this boot failed"
+_STARTS_OVER = "orlop-initrd: rebooting"
+
 # The first words only the firmware says, once a boot, and each later stage's own.
 _FIRMWARE = re.compile(r"UEFI firmware \(version|BdsDxe: (loading|failed to load) Boot")
 _STAGES = (
@@ -124,6 +127,22 @@ def failures(text: str) -> list[Problem]:
 def describe(found: Iterable[Problem]) -> str:
     """One line a problem, for an error message."""
     return "\n".join(f"line {p.line}: {p.kind}: {p.text}" for p in found)
+
+
+def last_words(text: str) -> tuple[list[str], bool]:
+    """What the newest boot that failed in the initrd says of it: the lines after its first one, and whether they are
+    all there (os/initrd/tree/usr/lib/orlop/report-failure).
+    """
+    whole, _, unfinished = plain(text).rpartition("\n")
+    words: list[str] | None = None
+    for line in whole.split("\n"):
+        if line.startswith(_FAILED):
+            words = []
+        elif line.startswith(_STARTS_OVER) and words is not None:
+            return words, True
+        elif words is not None and line.strip():
+            words.append(line.strip())
+    return words or [], unfinished.startswith(_STARTS_OVER)
 
 
 def verdicts(text: str) -> list[Verdict]:

@@ -18,6 +18,9 @@ from orlop.steps import Steps
 
 _POLL = 0.25
 _HOPELESS = ("kernel panic", "emergency mode", "init froze", "verity")
+_LAST_WORDS = "emergency mode"  # the machine goes on to say what failed
+_LAST_WORDS_SECONDS = 20.0
+_MOST_WORDS = 30
 
 
 @dataclass
@@ -28,29 +31,38 @@ class _Watch:
     start: int | None
     text: str = ""
     stage: Stage = field(default=Stage.OFF)
+    lost_at: float | None = None
 
-    def look(self) -> Verdict | None:
+    def look(self, now: float) -> Verdict | None:
         """Read the console; the verdict once there is a good one. Raises CommandFailed when there will be none."""
         is_running = self.node.running  # asked before the console is read: last words count
         text = self.node.console_text(self.start)
-        if text != self.text:
+        if text != self.text or self.lost_at is not None:
             self.text, self.stage = text, console.stage(console.last_boot(text))
             if said := console.verdicts(text):
                 return self._accept(said[-1])
             if lost := next((p for p in console.failures(text) if p.kind in _HOPELESS), None):
-                raise self.failed(f"cannot come up: {lost.text}")
+                self._give_up(lost, now, is_running=is_running)
         if not is_running:
             raise self.failed("went off while it was starting", "\n" + qemu_said(self.node.at))
         return None
+
+    def _give_up(self, lost: console.Problem, now: float, *, is_running: bool) -> None:
+        """Raise CommandFailed, once the machine has said why, as far as it will."""
+        words, all_said = console.last_words(self.text)
+        self.lost_at = now if self.lost_at is None else self.lost_at
+        is_late = now - self.lost_at > _LAST_WORDS_SECONDS
+        if lost.kind != _LAST_WORDS or all_said or is_late or not is_running:
+            raise self.failed(f"cannot come up: {lost.text}", words=words[:_MOST_WORDS])
 
     def _accept(self, verdict: Verdict) -> Verdict:
         if not verdict.good:
             raise self.failed(f"judged its boot bad: {verdict.reason}")
         return verdict
 
-    def failed(self, what: str, more: str = "") -> CommandFailed:
+    def failed(self, what: str, more: str = "", words: Sequence[str] = ()) -> CommandFailed:
         return CommandFailed(
-            f"{self.node.name} {what} (its console: {self.node.at.console_log})",
+            "\n  ".join([f"{self.node.name} {what} (its console: {self.node.at.console_log})", *words]),
             code=1,
             tail=console.tail(self.text) + more,
             hint="the console tells more than this end of it",
@@ -78,7 +90,7 @@ def wait_verdicts(
             if name in found:
                 continue
             before = watch.stage
-            verdict = watch.look()
+            verdict = watch.look(clock())
             if watch.stage != before:
                 word = "good" if verdict else watch.stage.name.lower()
                 steps.note(f"{name}: {word} ({clock() - begun:.0f} s)")

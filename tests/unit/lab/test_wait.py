@@ -83,6 +83,36 @@ def test_a_hopeless_boot_is_not_waited_for(node: Node) -> None:
         wait_verdict(node, quiet(), timeout=60)
 
 
+REPORT = (
+    "BdsDxe: starting Boot0001\r\n\r\n"
+    "orlop-initrd: this boot failed before the system could start (emergency mode). What failed:\r\n"
+    "systemd-fsck@dev-x.service loaded failed failed File System Check\r\n"
+)
+
+
+def test_a_boot_that_fails_in_the_initrd_is_told_with_what_failed(node: Node) -> None:
+    say(node, REPORT)
+    ticks = clock(1.0)
+
+    def now() -> float:
+        if (at := ticks()) == 5:
+            say(node, "fsck failed with exit status 4.\r\norlop-initrd: rebooting in 10 seconds; the boot")
+        return at
+
+    with pytest.raises(CommandFailed) as caught:
+        wait_verdicts([node], quiet(), timeout=60, clock=now)
+    first, *others = caught.value.message.split("\n")
+    assert first.startswith("n1 cannot come up: orlop-initrd: this boot failed before the system could start")
+    assert others[0] == "  systemd-fsck@dev-x.service loaded failed failed File System Check"
+    assert others[1] == "  fsck failed with exit status 4."
+
+
+def test_last_words_that_do_not_end_are_not_waited_for(node: Node) -> None:
+    say(node, REPORT)
+    with pytest.raises(CommandFailed, match="loaded failed failed File System Check"):
+        wait_verdicts([node], quiet(), timeout=600, clock=clock(5.0))
+
+
 def test_a_machine_that_goes_off_is_told_with_the_end_of_its_log(node: Node, machine: subprocess.Popen[bytes]) -> None:
     node.at.qemu_log.write_text("qemu: it burned\n")
     machine.kill()
