@@ -1,7 +1,6 @@
 """A machine is what its configuration says: at the first boot and the next, after a bad one, when the source is away.
 
-These tests have a lab of their own, of two machines with a further disk each, because what they do is to boot them
-again and again. `boot` gives a machine a configuration and a cold start; it reads that by QEMU's fw_cfg.
+These tests have a lab of their own, of which they use one machine, because what they do is to boot it again and again.
 """
 
 from __future__ import annotations
@@ -9,115 +8,31 @@ from __future__ import annotations
 import hashlib
 import http.server
 import json
-import random
 import threading
-import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from orlop.errors import CommandFailed, Missing
-from orlop.lab import console, images, lab, ssh
-from orlop.lab.lab import Lab, Plan
-from orlop.lab.machine import Node, make_disk, make_empty_disk
+from orlop.lab.lab import Lab
+from orlop.lab.machine import Node
 from orlop.lab.nodeconfig import HOST_FROM_NODE
 from orlop.lab.ports import LOOPBACK
-from orlop.lab.source import Given, Source, Way
-from orlop.lab.wait import reboot, wait_verdict
-from orlop.provision.translate import translate
-from orlop.steps import Steps
 from orlop.workspace import Workspace
-from tests.vm.machines import VERDICT_SECONDS
-
-NAME = "vmconfig"
-DATA_MIB = 256
-BOOTS = 20
-CUTS = 10
-TREE_HASH = (
-    "cd /etc && find . -printf '%p %y %m %U %G %l\\n' | sort > /run/tree && "
-    "find . -type f | sort | xargs sha256sum >> /run/tree && sha256sum < /run/tree"
-)
-EMPTY = b'{"ignition": {"version": "3.3.0"}}'
-
-
-def butane(text: str) -> bytes:
-    result = translate(("variant: orlop\nversion: 1.0.0\n" + text).encode())
-    assert result.ignition is not None, result.report.entries
-    return result.ignition.encode()
+from tests.vm.booting import EMPTY, TREE_HASH, boot, butane, failed_boot, two
 
 
 @pytest.fixture(scope="module")
 def lab_of_two(ws: Workspace, image: Path) -> Iterator[Lab]:
-    with suppress(Missing):  # left by a session that was killed
-        lab.down(ws, NAME)
-    plan = Plan(
-        images.resolve(ws, str(image)),
-        name=NAME,
-        nodes=2,
-        memory_mib=1024,
-        given=(Given(Source(Way.FW_CFG), EMPTY),),
-        data_disks_mib=(DATA_MIB,),
-    )
-    with lab.running(ws, Steps(), plan, timeout=VERDICT_SECONDS) as there:
-        there.node("n2").power_cut()
+    with two(ws, image, "vmconfig") as there:
         yield there
 
 
 @pytest.fixture
 def node(lab_of_two: Lab) -> Node:
     return lab_of_two.node("n1")
-
-
-def new_disks(node: Node) -> None:
-    """A machine that has never booted, and so has other host keys."""
-    ssh.forget(node.paths, node.name)
-    for disk in (node.at.disk, node.at.data_disk(1)):
-        disk.unlink()
-    make_disk(node.paths, node.paths.base, node.at.disk, 12)
-    make_empty_disk(node.paths, node.at.data_disk(1), DATA_MIB)
-
-
-def off(node: Node) -> None:
-    if node.running:
-        node.run("sync")
-        node.power_cut()
-
-
-def boot(node: Node, config: bytes, *, fresh: bool = False) -> dict[str, Any]:
-    """Start the machine with a configuration, to a good verdict; returns what it says of its configuration."""
-    off(node)
-    if fresh:
-        new_disks(node)
-    node.reconfigure(Given(Source(Way.FW_CFG), config))
-    node.start()
-    wait_verdict(node, Steps(), timeout=VERDICT_SECONDS)
-    assert console.failures(node.console_text()) == []
-    return report(node)
-
-
-def report(node: Node) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(node.sh("cat /run/orlop/config.json"))
-    assert found["ok"] is True
-    return found
-
-
-def failed_boot(node: Node, config: bytes, *, fresh: bool = False) -> str:
-    """Start the machine with a configuration it cannot boot with; returns what the console said about it."""
-    off(node)
-    if fresh:
-        new_disks(node)
-    node.reconfigure(Given(Source(Way.FW_CFG), config))
-    node.start()
-    with pytest.raises(CommandFailed, match="cannot come up"):
-        wait_verdict(node, Steps(), timeout=VERDICT_SECONDS)
-    said = [line for line in console.plain(node.console_text()).split("\n") if line.startswith("orlop-config: ")]
-    node.power_cut()
-    return "\n".join(said)
 
 
 # everything at once
@@ -375,76 +290,3 @@ def test_ten_megabytes_of_configuration(node: Node, server: tuple[str, Path]) ->
     boot(node, replaced_by(f"{url}/big.ign", config), fresh=True)
     assert node.sh("ls /etc/big | wc -l; tail -c 4 /etc/big/9999").split() == ["10000", "9999"]
     boot(node, EMPTY, fresh=True)
-
-
-# boot after boot, and cut after cut
-
-PLAIN = """\
-hostname: plain
-passwd:
-  users:
-    - {name: worker, uid: 3001, home_dir: /var/home/worker}
-storage:
-  disks:
-    - device: /dev/disk/by-id/virtio-data1
-      wipe_table: true
-      partitions: [{label: plain}]
-  filesystems:
-    - device: /dev/disk/by-partlabel/plain
-      format: ext4
-      label: plain
-      path: /srv
-      wipe_filesystem: true
-      with_mount_unit: true
-  files:
-    - {path: /etc/app.conf, contents: {inline: "a = 1\\n"}}
-    - {path: /var/app/owned, contents: {inline: "of the configuration\\n"}}
-    - {path: /var/app/seed, overwrite: false, contents: {inline: "at first\\n"}}
-    - {path: /var/app/grown, append: [{inline: "once\\n"}]}
-    - {path: /srv/owned, contents: {inline: "on a disk\\n"}}
-systemd:
-  units:
-    - {name: podman.socket, enabled: true}
-    - {name: systemd-timesyncd.service, mask: true}
-"""
-PLAIN_SAYS = "plain\na = 1\nof the configuration\nat first\nonce\non a disk\n"
-PLAIN_FILES = "cat /etc/hostname /etc/app.conf /var/app/owned /var/app/seed /var/app/grown /srv/owned"
-
-
-def boots_are_the_same(node: Node) -> None:
-    boot(node, butane(PLAIN), fresh=True)
-    trees, ids = set(), set()
-    for number in range(BOOTS):
-        if number:
-            reboot(node, Steps(), timeout=VERDICT_SECONDS)
-        trees.add(node.sh(TREE_HASH))
-        ids.add(node.sh("cat /etc/machine-id /var/lib/orlop/ssh/*.pub /var/lib/orlop/identity/secret"))
-        assert node.sh(PLAIN_FILES) == PLAIN_SAYS
-    assert (len(trees), len(ids)) == (1, 1)
-
-
-def cuts_are_survived(node: Node) -> None:
-    config = butane(PLAIN)
-    began = time.monotonic()
-    boot(node, config, fresh=True)
-    length = time.monotonic() - began
-    moments = random.Random(20261125)
-    for _ in range(CUTS):
-        off(node)
-        new_disks(node)
-        node.start()
-        time.sleep(moments.uniform(0.2, 1.0) * length)
-        node.power_cut()
-        boot(node, config)
-        assert node.sh(PLAIN_FILES) == PLAIN_SAYS
-        assert node.sh("findmnt -n -o SOURCE /srv").startswith("/dev/vd")
-
-
-def test_twenty_boots_are_the_same_and_power_cuts_during_first_boots_are_survived(lab_of_two: Lab) -> None:
-    """The one machine boots twenty times, the other one is cut off ten times, side by side."""
-    with ThreadPoolExecutor(2) as pool:
-        for done in [
-            pool.submit(boots_are_the_same, lab_of_two.node("n1")),
-            pool.submit(cuts_are_survived, lab_of_two.node("n2")),
-        ]:
-            done.result()

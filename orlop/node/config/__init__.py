@@ -11,7 +11,8 @@ the initrd's in a mount namespace of its own (orlop-config.service), so nothing 
     facts       what the above need to know: DMI, disks, what stands in /var                     (the rim)
     ignition    one stage of the real Ignition
     network     the network, only when a source needs it
-    kept        the last good configuration, and what was done only once
+    kept        the last good configuration, and what was done, or begun, only once
+    firsts      what is done only once is on the disk before the system starts, or undone at the next boot
     finish      units, users of the image, what Ignition leaves behind; the record for `orlop node diff`
     run         all of it in order
 

@@ -12,6 +12,7 @@ in /var is there. So between Ignition's reading of the configuration and its doi
                                      it is made only when it is missing; what is appended is appended once
     a folder that persists           is never emptied; its mode and owner are set
     what stands in the way           (a folder where a file should be) is moved aside, never deleted
+    what is made once                is told beforehand (`begins`, `first`), so that a boot after a cut can make it anew
 
 "Persists" is what lies under /var or under a mount point of a file system in the configuration. Configurations are
 Ignition's rendering, as in `remote`. Nothing is changed in place. docs/guide/persistence.md tells this to users.
@@ -51,10 +52,12 @@ class FileSystem:
 class Disks:
     """What is there before the disks stage, each by the device's name in the configuration.
 
-    `done`: what was already done once, by `deed`; `keys`: this machine's own keys as data URLs, by volume.
+    `done`: what was already done once, by `deed`; `begun`: what a boot began that lost its power before it was done;
+    `keys`: this machine's own keys as data URLs, by volume.
     """
 
     done: frozenset[str] = frozenset()
+    begun: frozenset[str] = frozenset()
     partitions: Mapping[str, Sequence[Partition]] = field(default_factory=dict)
     filesystems: Mapping[str, FileSystem] = field(default_factory=dict)
     keys: Mapping[str, str] = field(default_factory=dict)
@@ -70,12 +73,16 @@ class Paths:
 
 @dataclass(frozen=True)
 class Applied:
-    """What Ignition is given. `deeds`: to be remembered once the stage succeeded; `aside`: paths to be moved away
-    first; `assemble`: arrays to be assembled, as (device name, devices); `notes`: what differs and why, for the log.
+    """What Ignition is given. `deeds`: to be remembered once the stage succeeded; `begins`: file systems that it makes,
+    and `first`: paths that it makes or adds to as it never will again, both to be remembered before; `aside`: paths to
+    be moved away first; `assemble`: arrays to be assembled, as (device name, devices); `notes`: what differs and why,
+    for the log.
     """
 
     config: Config
     deeds: frozenset[str] = frozenset()
+    begins: frozenset[str] = frozenset()
+    first: tuple[str, ...] = ()
     aside: tuple[str, ...] = ()
     assemble: tuple[tuple[str, tuple[str, ...]], ...] = ()
     notes: tuple[str, ...] = ()
@@ -122,6 +129,7 @@ def for_files(config: Config, there: Paths) -> Applied:
     storage = result.get("storage") or {}
     roots = persistent_roots(config)
     work = _Work(there.done)
+    work.first += [home for home in homes(config) if home not in there.kinds]
     for kind, rule in (("directories", _folder), ("files", _file), ("links", _link)):
         entries = storage.get(kind) or []
         storage[kind] = [
@@ -136,6 +144,14 @@ def persistent_roots(config: Config) -> tuple[str, ...]:
     """The folders whose content outlives a boot: /var and the mount points of the configuration's file systems."""
     filesystems = (config.get("storage") or {}).get("filesystems") or ()
     return (PERSISTENT, *sorted(f["path"] for f in filesystems if f.get("path")))
+
+
+def homes(config: Config) -> list[str]:
+    """The homes that persist, of the users that the configuration makes."""
+    users = (config.get("passwd") or {}).get("users") or ()
+    roots = persistent_roots(config)
+    found = [u.get("homeDir") or f"/home/{u['name']}" for u in users if not u.get("noCreateHome")]
+    return [home for home in found if is_below(home, roots)]
 
 
 def is_below(path: str, roots: Sequence[str]) -> bool:
@@ -170,6 +186,8 @@ class _Work:
 
     done: frozenset[str]
     deeds: set[str] = field(default_factory=set)
+    begins: set[str] = field(default_factory=set)
+    first: list[str] = field(default_factory=list)
     aside: list[str] = field(default_factory=list)
     assemble: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -181,7 +199,13 @@ class _Work:
 
     def applied(self, config: Config) -> Applied:
         return Applied(
-            config, frozenset(self.deeds), tuple(self.aside), tuple(self.assemble), tuple(dict.fromkeys(self.notes))
+            config,
+            frozenset(self.deeds),
+            frozenset(self.begins),
+            tuple(self.first),
+            tuple(self.aside),
+            tuple(self.assemble),
+            tuple(dict.fromkeys(self.notes)),
         )
 
 
@@ -234,8 +258,13 @@ def _filesystem(filesystem: dict[str, Any], there: Disks, work: _Work) -> None:
     if not filesystem.get("wipeFilesystem"):
         return
     device = filesystem["device"]
-    first = work.first_time("filesystem", filesystem)
-    if not first or _is_as_wished(filesystem, there.filesystems.get(device)):
+    first, name = work.first_time("filesystem", filesystem), deed("filesystem", filesystem)
+    if first and name in there.begun:
+        work.begins.add(name)  # its name may be on the disk, and the rest not
+        work.notes.append(f"the file system on {device} is made anew: a boot ended while it was made")
+    elif first and not _is_as_wished(filesystem, there.filesystems.get(device)):
+        work.begins.add(name)
+    else:
         filesystem["wipeFilesystem"] = False
         work.notes.append(f"the file system on {device} stays: {_why(first=first)}")
 
@@ -261,12 +290,17 @@ def _file(file: dict[str, Any], kind: str, work: _Work) -> bool:
         work.notes.append(f"{path} was a folder where the configuration wants a file: it was moved aside")
         kind = ""
     if has_content:
-        if file.get("overwrite") is False and kind:
-            return False
+        if file.get("overwrite") is False:
+            if kind:
+                return False
+            work.first.append(path)
         file["overwrite"] = True
         return True
-    if file.get("append") and not work.first_time("append", file) and kind:
-        file["append"] = []
+    if file.get("append"):
+        if not work.first_time("append", file) and kind:
+            file["append"] = []
+        else:
+            work.first.append(path)
     return True
 
 
@@ -286,5 +320,7 @@ def _link(link: dict[str, Any], kind: str, work: _Work) -> bool:
         work.notes.append(f"{path} was a {kind} where the configuration wants a link: it was moved aside")
     elif link.get("overwrite") is False and kind:
         return False
+    if link.get("overwrite") is False:
+        work.first.append(path)
     link["overwrite"] = True
     return True

@@ -1,17 +1,18 @@
-"""What /var remembers about configurations: the last good one, and what was done only once.
+"""What /var remembers about configurations: the last good one, and what was done, or begun, only once.
 
-Lifetime: as long as /var; a factory reset forgets both. Written whole (write, fsync, rename) and only when it changed,
-after a boot's stages all went well. Invariant: what is read back is what was written, or it is not used: a hash over
-the content is kept beside it.
+Lifetime: as long as /var; a factory reset forgets both. Written whole (write, fsync, rename) and only when it changed:
+the last good configuration after a boot's stages all went well, the deeds before and after each stage that does one.
+Invariant: what is read back is what was written, or it is not used: a hash over the content is kept beside it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from orlop.errors import BadInput
 from orlop.files import write_atomic
@@ -30,6 +31,18 @@ class Kept:
     source: str
     when: int
     sha256: str
+
+
+@dataclass(frozen=True)
+class Deeds:
+    """What is done only once. `begun`: deeds of the disks stage that is under way; `paths`: what the files stage that
+    is under way makes, with the size a file had before, None for what was not there. Both are empty while the system
+    runs: a boot that finds some comes after one that lost its power, and undoes them.
+    """
+
+    done: frozenset[str] = frozenset()
+    begun: frozenset[str] = frozenset()
+    paths: Mapping[str, int | None] = field(default_factory=dict)
 
 
 def digest(config: Config) -> str:
@@ -61,20 +74,34 @@ def load(path: Path) -> Kept | None:
     return Kept(config, source, when, sha256)
 
 
-def save_deeds(path: Path, deeds: frozenset[str]) -> None:
-    if load_deeds(path) != deeds:
-        _write(path, {"done": sorted(deeds)})
+def save_deeds(path: Path, deeds: Deeds) -> None:
+    if load_deeds(path) == deeds:
+        return
+    content: dict[str, Any] = {"done": sorted(deeds.done)}
+    if deeds.begun:
+        content["begun"] = sorted(deeds.begun)
+    if deeds.paths:
+        content["paths"] = dict(deeds.paths)
+    _write(path, content)
 
 
-def load_deeds(path: Path) -> frozenset[str]:
+def load_deeds(path: Path) -> Deeds:
     """What was done once. A record that cannot be trusted raises BadInput: a wipe must not happen by its absence."""
     content = _read(path)
     if content is None:
-        return frozenset()
-    done = content.get("done")
-    if not isinstance(done, list) or not all(isinstance(name, str) for name in done):
+        return Deeds()
+    done, begun, paths = content.get("done"), content.get("begun", []), content.get("paths", {})
+    if not (_are_names(done) and _are_names(begun) and isinstance(paths, dict) and all(map(_is_size, paths.values()))):
         raise BadInput(f"{path} is of another form than this version writes")
-    return frozenset(done)
+    return Deeds(frozenset(done), frozenset(begun), paths)
+
+
+def _are_names(value: object) -> TypeGuard[list[str]]:
+    return isinstance(value, list) and all(isinstance(name, str) for name in value)
+
+
+def _is_size(value: object) -> bool:
+    return value is None or (type(value) is int and value >= 0)
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:

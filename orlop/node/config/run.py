@@ -23,10 +23,10 @@ from orlop.errors import BadInput
 from orlop.files import write_atomic
 from orlop.model.drift import Origin, Owner
 from orlop.node import drift
-from orlop.node.config import eachboot, facts, finish, kept, media, network, platforms, remote
+from orlop.node.config import eachboot, facts, finish, firsts, kept, media, network, platforms, remote
 from orlop.node.config.failure import Failure, StageFailed
 from orlop.node.config.ignition import Ignition
-from orlop.node.config.kept import Kept
+from orlop.node.config.kept import Deeds, Kept
 from orlop.node.config.remote import Config
 
 FETCH_SECONDS = 120
@@ -111,14 +111,17 @@ class Boot:
         self._assemble(disks.assemble)
         has_disks = eachboot.has_disks(disks.config)
         if has_disks:
+            self._remember(replace(deeds, begun=deeds.begun | disks.begins))
             ignition.stage("disks")
-        deeds |= disks.deeds
-        kept.save_deeds(self.state / "config/done.json", deeds)
+            if not disks.deeds <= deeds.done:
+                firsts.flush(config)
+        deeds = Deeds(deeds.done | disks.deeds, frozenset(), deeds.paths)
+        self._remember(deeds)
         with _selinux_stub(self.root):
             if has_disks:
                 ignition.stage("mount")
             try:
-                deeds |= self._files(ignition, config, disks.config, deeds)
+                self._files(ignition, config, disks.config, deeds)
             finally:
                 if has_disks:
                     ignition.stage("umount")
@@ -128,7 +131,6 @@ class Boot:
         owned = {path: Owner(Origin.CONFIGURATION, at) for path, at in eachboot.watched_paths(config).items()}
         wanted = (config.get("kernelArguments") or {}).get("shouldExist") or ()
         drift.record(self.root, owned, self.run / "expected.json", sealed=True, arguments=wanted)
-        kept.save_deeds(self.state / "config/done.json", deeds)
         if whole is not None and self.report.origin == "fresh":
             kept.save(self.state / "config/good.json", whole)
 
@@ -202,11 +204,14 @@ class Boot:
             self._note([f"the kept configuration is not used: {e}"])
             return None
 
-    def _deeds(self) -> frozenset[str]:
+    def _deeds(self) -> Deeds:
         try:
             return kept.load_deeds(self.state / "config/done.json")
         except BadInput as e:
             raise StageFailed(Failure("disks", f"it is not known what was wiped before: {e}")) from None
+
+    def _remember(self, deeds: Deeds) -> None:
+        kept.save_deeds(self.state / "config/done.json", deeds)
 
     def _use(self, ignition: Ignition, config: Config) -> None:
         write_atomic(ignition.cache, json.dumps(config), mode=0o600)
@@ -220,7 +225,7 @@ class Boot:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_atomic(path, secrets.token_hex(32) + "\n", mode=0o400)
 
-    def _disks(self, config: Config, deeds: frozenset[str], keys: dict[str, str]) -> eachboot.Disks:
+    def _disks(self, config: Config, deeds: Deeds, keys: dict[str, str]) -> eachboot.Disks:
         storage = config.get("storage") or {}
         tables = [disk["device"] for disk in storage.get("disks") or ()]
         formats = [f["device"] for f in storage.get("filesystems") or () if f.get("wipeFilesystem")]
@@ -228,7 +233,8 @@ class Boot:
             subprocess.run(["udevadm", "settle", "--timeout=30"], check=False, timeout=60)
         found = {device: facts.filesystem(device) for device in formats if Path(device).exists()}
         return eachboot.Disks(
-            deeds,
+            deeds.done,
+            deeds.begun,
             {device: facts.partitions(device) for device in tables},
             {device: filesystem for device, filesystem in found.items() if filesystem},
             keys,
@@ -244,15 +250,24 @@ class Boot:
             if done.returncode != 0:
                 raise StageFailed(Failure("disks", f"array {name}: {' '.join(done.stderr.split())}"))
 
-    def _files(self, ignition: Ignition, config: Config, for_disks: Config, deeds: frozenset[str]) -> frozenset[str]:
-        there = facts.kinds(self.root, eachboot.owned_paths(config))
-        files = eachboot.for_files(for_disks, eachboot.Paths(there, deeds))
+    def _files(self, ignition: Ignition, config: Config, for_disks: Config, deeds: Deeds) -> None:
+        """The files stage. What it makes as no later boot will is remembered before, and on the disk after."""
+        roots = eachboot.persistent_roots(config)
+        here = {path: size for path, size in deeds.paths.items() if eachboot.is_below(path, roots)}
+        self._note(firsts.undo(self.root, here))
+        there = facts.kinds(self.root, [*eachboot.owned_paths(config), *eachboot.homes(config)])
+        files = eachboot.for_files(for_disks, eachboot.Paths(there, deeds.done))
         for path in files.aside:
             self._move_aside(path)
         self._use(ignition, files.config)
         self._note(files.notes)
+        began = {**deeds.paths, **firsts.before(self.root, files.first)}
+        self._remember(replace(deeds, paths=began))
         ignition.stage("files")
-        return files.deeds
+        if began:
+            firsts.to_disk(self.root, roots)
+        elsewhere = {path: size for path, size in deeds.paths.items() if path not in here}
+        self._remember(Deeds(deeds.done | files.deeds, deeds.begun, elsewhere))
 
     def _move_aside(self, path: str) -> None:
         """Out of the configuration's way, on the same file system, where its owner finds it."""

@@ -58,6 +58,21 @@ def test_stages_for_disks_run_when_there_is_something_about_disks(kind: str) -> 
     assert not has_disks({"ignition": {}})
 
 
+def test_a_file_system_that_was_being_made_when_the_power_went_is_made_anew_whatever_it_looks_like() -> None:
+    whole = {"/dev/vdb": FileSystem("ext4", "data")}
+    first = for_disks(config(filesystems=[DATA]), Disks())
+    assert first.begins == first.deeds
+    again = for_disks(config(filesystems=[DATA]), Disks(begun=first.begins, filesystems=whole))
+    assert storage(again, "filesystems")[0]["wipeFilesystem"] is True
+    assert again.begins == first.begins
+    assert "made anew" in again.notes[0]
+    kept = for_disks(config(filesystems=[DATA]), Disks(filesystems=whole))
+    assert storage(kept, "filesystems")[0]["wipeFilesystem"] is False
+    assert kept.begins == frozenset()
+    done = for_disks(config(filesystems=[DATA]), Disks(first.deeds, first.begins, filesystems=whole))
+    assert storage(done, "filesystems")[0]["wipeFilesystem"] is False
+
+
 def test_another_wish_is_another_wipe() -> None:
     first = for_disks(config(filesystems=[DATA]), Disks())
     changed = for_disks(config(filesystems=[{**DATA, "format": "xfs"}]), Disks(done=first.deeds))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from orlop.errors import BadInput
 from orlop.node.config import facts, failure, finish, kept, network, remote
-from orlop.node.config.kept import Kept
+from orlop.node.config.kept import Deeds, Kept
 from orlop.node.config.platforms import AZURE_CHASSIS, Hardware, config_url, platform, source
 
 MACHINES = {
@@ -199,10 +200,25 @@ def test_garbage_is_refused(tmp_path: Path, text: str) -> None:
 
 def test_deeds_are_remembered(tmp_path: Path) -> None:
     path = tmp_path / "done.json"
-    assert kept.load_deeds(path) == frozenset()
-    kept.save_deeds(path, frozenset({"a:1", "b:2"}))
-    assert kept.load_deeds(path) == {"a:1", "b:2"}
+    assert kept.load_deeds(path) == Deeds()
+    kept.save_deeds(path, Deeds(frozenset({"a:1", "b:2"})))
+    assert kept.load_deeds(path).done == {"a:1", "b:2"}
     assert json.loads(path.read_text())["content"] == {"done": ["a:1", "b:2"]}
+    begun = Deeds(frozenset({"a:1"}), frozenset({"b:2"}), {"/var/x": None, "/var/y": 7})
+    kept.save_deeds(path, begun)
+    assert kept.load_deeds(path) == begun
+
+
+@pytest.mark.parametrize(
+    "content",
+    [{}, {"done": [1]}, {"done": [], "begun": ""}, {"done": [], "paths": []}, {"done": [], "paths": {"/a": -1}}],
+)
+def test_deeds_of_another_form_are_not_believed(tmp_path: Path, content: dict[str, Any]) -> None:
+    path = tmp_path / "done.json"
+    check = hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    path.write_text(json.dumps({"schema": 1, "check": check, "content": content}))
+    with pytest.raises(BadInput, match="another form"):
+        kept.load_deeds(path)
 
 
 def test_a_preset_is_read_as_ignition_writes_it() -> None:

@@ -1,0 +1,144 @@
+"""Boot after boot is the same, and a boot that is cut off leaves nothing half made."""
+
+from __future__ import annotations
+
+import base64
+import random
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from orlop.lab import ssh
+from orlop.lab.lab import Lab
+from orlop.lab.machine import Node
+from orlop.lab.wait import reboot
+from orlop.node.config import kept
+from orlop.node.config.kept import Deeds
+from orlop.steps import Steps
+from orlop.workspace import Workspace
+from tests.vm.booting import EMPTY, TREE_HASH, boot, butane, new_disks, off, two
+from tests.vm.machines import VERDICT_SECONDS
+
+BOOTS = 20
+CUTS = 10
+
+
+@pytest.fixture(scope="module")
+def lab_of_two(ws: Workspace, image: Path) -> Iterator[Lab]:
+    with two(ws, image, "vmfirst") as there:
+        yield there
+
+
+PLAIN = """\
+hostname: plain
+passwd:
+  users:
+    - {name: worker, uid: 3001, home_dir: /var/home/worker}
+storage:
+  disks:
+    - device: /dev/disk/by-id/virtio-data1
+      wipe_table: true
+      partitions: [{label: plain}]
+  filesystems:
+    - device: /dev/disk/by-partlabel/plain
+      format: ext4
+      label: plain
+      path: /srv
+      wipe_filesystem: true
+      with_mount_unit: true
+  files:
+    - {path: /etc/app.conf, contents: {inline: "a = 1\\n"}}
+    - {path: /var/app/owned, contents: {inline: "of the configuration\\n"}}
+    - {path: /var/app/seed, overwrite: false, contents: {inline: "at first\\n"}}
+    - {path: /var/app/grown, append: [{inline: "once\\n"}]}
+    - {path: /srv/owned, contents: {inline: "on a disk\\n"}}
+systemd:
+  units:
+    - {name: podman.socket, enabled: true}
+    - {name: systemd-timesyncd.service, mask: true}
+"""
+PLAIN_SAYS = "plain\na = 1\nof the configuration\nat first\nonce\non a disk\n"
+PLAIN_FILES = "cat /etc/hostname /etc/app.conf /var/app/owned /var/app/seed /var/app/grown /srv/owned"
+
+
+DONE = "/var/lib/orlop/config/done.json"
+HALF = """set -e
+: > /var/app/seed; : > /var/app/grown; printf 'mine\\nad' > /var/app/log
+echo half > /var/home/worker/half; chown 0:0 /var/home/worker
+echo mine > /var/app/mine; echo half > /srv/half
+cd /var/lib/orlop/ssh; : > ssh_host_ed25519_key; echo half > .new; echo half > .new.pub
+"""
+
+
+def test_what_was_half_made_when_the_power_went_is_made_anew(lab_of_two: Lab, tmp_path: Path) -> None:
+    """A machine as a cut in the middle of making leaves it; where the cut falls by chance is the next test."""
+    node = lab_of_two.node("n1")
+    boot(node, EMPTY, fresh=True)
+    node.sh("mkdir -p /var/app; echo mine > /var/app/log; sync")
+    log = '    - {path: /var/app/log, append: [{inline: "added\\n"}]}\n'
+    config = butane(PLAIN.replace("  files:\n", "  files:\n" + log))
+    boot(node, config)
+    assert node.sh("cat /var/app/log") == "mine\nadded\n"
+    record = tmp_path / "done.json"
+    record.write_text(node.sh(f"cat {DONE}"))
+    deeds = kept.load_deeds(record)
+    assert deeds == Deeds(deeds.done), "while the system runs nothing is half made"
+
+    made = {"/var/app/seed": None, "/var/app/grown": None, "/var/app/log": 5, "/var/home/worker": None}
+    once = {name for name in deeds.done if name.startswith(("append:", "filesystem:"))}
+    begun = frozenset(name for name in once if name.startswith("filesystem:"))
+    kept.save_deeds(record, Deeds(deeds.done - once, begun, made))
+    node.sh(HALF)
+    node.sh(f"echo {base64.b64encode(record.read_bytes()).decode()} | base64 -d > {DONE}; sync")
+    off(node)
+    ssh.forget(node.paths, node.name)
+    found = boot(node, config)
+    assert node.sh("ls -A /var/lib/orlop/ssh").split() == ["ssh_host_ed25519_key", "ssh_host_ed25519_key.pub"]
+    assert node.sh(PLAIN_FILES) == PLAIN_SAYS
+    assert node.sh("cat /var/app/log /var/app/mine; stat -c %U /var/home/worker") == "mine\nadded\nmine\nworker\n"
+    assert node.run("ls", "/srv/half", "/var/home/worker/half").code != 0
+    assert len([note for note in found["notes"] if "a boot ended while" in note]) == len(made) + len(begun)
+    record.write_text(node.sh(f"cat {DONE}"))
+    assert kept.load_deeds(record) == deeds
+
+
+def boots_are_the_same(node: Node) -> None:
+    boot(node, butane(PLAIN), fresh=True)
+    trees, ids = set(), set()
+    for number in range(BOOTS):
+        if number:
+            reboot(node, Steps(), timeout=VERDICT_SECONDS)
+        trees.add(node.sh(TREE_HASH))
+        ids.add(node.sh("cat /etc/machine-id /var/lib/orlop/ssh/*.pub /var/lib/orlop/identity/secret"))
+        assert node.sh(PLAIN_FILES) == PLAIN_SAYS
+    assert (len(trees), len(ids)) == (1, 1)
+
+
+def cuts_are_survived(node: Node) -> None:
+    config = butane(PLAIN)
+    began = time.monotonic()
+    boot(node, config, fresh=True)
+    length = time.monotonic() - began
+    moments = random.Random(20261125)
+    for _ in range(CUTS):
+        off(node)
+        new_disks(node)
+        node.start()
+        time.sleep(moments.uniform(0.2, 1.0) * length)
+        node.power_cut()
+        boot(node, config)
+        assert node.sh(PLAIN_FILES) == PLAIN_SAYS
+        assert node.sh("findmnt -n -o SOURCE /srv").startswith("/dev/vd")
+
+
+def test_twenty_boots_are_the_same_and_power_cuts_during_first_boots_are_survived(lab_of_two: Lab) -> None:
+    """The one machine boots twenty times, the other one is cut off ten times, side by side."""
+    with ThreadPoolExecutor(2) as pool:
+        for done in [
+            pool.submit(boots_are_the_same, lab_of_two.node("n1")),
+            pool.submit(cuts_are_survived, lab_of_two.node("n2")),
+        ]:
+            done.result()
