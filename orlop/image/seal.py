@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orlop.errors import CommandFailed
+from orlop.model.boot import RESET_SORT_KEY
 from orlop.model.version import Version
 from orlop.sdk.run import sdk_run
 from orlop.workspace import Workspace
@@ -23,6 +24,9 @@ HINTS = "erofs-hints"
 STUB = "usr/lib/systemd/boot/efi/linuxx64.efi.stub"
 LOADER = "usr/lib/systemd/boot/efi/systemd-bootx64.efi"
 CMDLINE = "usr/lib/orlop/cmdline"
+# The UKI's second profile, which is a second entry in the boot menu (ADR 0008): its id, its title, what its command
+# line has more, and what it is sorted by there.
+RESET = ("factory-reset", "factory reset", "systemd.factory_reset=1", RESET_SORT_KEY)
 LOADER_CONF = "timeout 0\neditor no\nauto-entries no\n"
 
 
@@ -115,8 +119,9 @@ def command_line(text: str, roothash: str) -> str:
 
 
 def make_uki(ws: Workspace, sealed: Sealed, *, kernel: Path, release: str, initrd: Path, os_release: Path) -> None:
-    """Join stub, kernel, initrd and command line into one EFI program."""
+    """Join stub, kernel, initrd and command line into one EFI program, with a second profile for a factory reset."""
     cmdline = command_line((ws.os_tree / "cmdline").read_text(), sealed.roothash)
+    reset = _reset_profile(ws, cmdline, os_release, kernel.parent)
     sdk_run(
         ws,
         [
@@ -124,11 +129,36 @@ def make_uki(ws: Workspace, sealed: Sealed, *, kernel: Path, release: str, initr
             *("--stub", f"/{STUB}"),
             *("--linux", kernel, "--initrd", initrd, "--uname", release),
             *("--os-release", f"@{os_release}", "--cmdline", cmdline),
+            *("--profile", "ID=main\n", "--join-profile", reset),
             *("--output", sealed.uki),
         ],
         what="making the UKI",
         binds=[sealed.folder, kernel.parent, initrd.parent, os_release.parent],
     )
+
+
+def _reset_profile(ws: Workspace, cmdline: str, os_release: Path, work: Path) -> Path:
+    """What differs when the same kernel and initrd are to make /var anew."""
+    name, title, more, sort_key = RESET
+    release, profile = work / f"{name}.os-release", work / f"{name}.efi"
+    release.write_text(sorted_by(os_release.read_text(), sort_key))
+    sdk_run(
+        ws,
+        [
+            *("/usr/lib/systemd/ukify", "build"),
+            *("--profile", f"ID={name}\nTITLE={title}\n"),
+            *("--os-release", f"@{release}", "--cmdline", f"{cmdline} {more}"),
+            *("--output", profile),
+        ],
+        what="making the UKI's profile for a factory reset",
+        binds=[work],
+    )
+    return profile
+
+
+def sorted_by(os_release: str, sort_key: str) -> str:
+    """An os-release that systemd-boot sorts by `sort_key`, which it takes from IMAGE_ID."""
+    return re.sub(r"^IMAGE_ID=.*$", f"IMAGE_ID={sort_key}", os_release, count=1, flags=re.MULTILINE)
 
 
 def make_disk(ws: Workspace, sealed: Sealed, work: Path) -> None:

@@ -10,6 +10,12 @@ last; then the newer version first; then more tries left, fewer tries made. When
 first one. It holds while no default entry is set, neither in loader.conf nor in an EFI variable: systemd 257 honours a
 default even with no tries left, so nothing of Orlop ever sets one.
 
+Each UKI is two entries, because it has a second profile, *(factory reset)*, which erases /var. It is never the first of
+the order, whatever the counters: both entries of a file have that file's counters, so that both are bad or neither is,
+and with that equal the sort key decides, `SORT_KEY` before `RESET_SORT_KEY`. So for each reset there is an entry of the
+same file that comes before it. (With one sort key for both, systemd 257 goes on to compare ids, the greater one first,
+and `orlop_….efi@factory-reset` is greater than `orlop_….efi`: it would reset at every start.)
+
 The updater writes to the ESP by this rule, and the proof that it cannot make a machine unbootable judges by it.
 """
 
@@ -22,6 +28,7 @@ from dataclasses import dataclass, replace
 from orlop.errors import BadInput
 from orlop.model.version import TRIES, Version
 
+SORT_KEY, RESET_SORT_KEY = "orlop", "orlop-reset"  # IMAGE_ID in the os-release of each profile
 FOLDER = "EFI/Linux"
 _NAME = re.compile(r"orlop_(\d{8}\.\d{1,5})(?:\+(\d{1,9})(?:-(\d{1,9}))?)?\.efi", re.ASCII | re.IGNORECASE)
 SUFFIX = ".efi"

@@ -75,7 +75,7 @@ def confirm(request: Request) -> None:
 
 def ask_firmware(efivars: Path) -> None:
     """Set systemd's EFI variable for a factory reset. Raises Missing when there is no place for it."""
-    hint = "make the EFI variables writable (mount efivarfs), or remake the partition labelled var from another system"
+    hint = "choose the entry '(factory reset)' in the boot menu: hold the space bar while the machine starts"
     if not efivars.is_dir() or not any(efivars.iterdir()):
         raise Missing(f"{efivars} is not there: this machine's firmware keeps no variables", hint=hint)
     variable = efivars / FACTORY_RESET

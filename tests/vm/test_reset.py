@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from orlop.errors import CommandFailed
 from orlop.lab import console, ssh
 from orlop.lab.console import Stage
 from orlop.lab.machine import Node
-from orlop.lab.wait import wait_verdict
+from orlop.lab.wait import reboot, wait_verdict
 from orlop.model.reset import REQUEST, RESULT, Outcome, Result
+from orlop.sdk.run import sdk_run
 from orlop.steps import Steps
 from orlop.workspace import Workspace
 from tests.vm.machines import VERDICT_SECONDS
@@ -157,10 +162,110 @@ def test_power_may_go_while_the_partition_is_made_anew(node: Node, seconds: floa
     assert node.run("test", "-e", KEEP).code == 1
 
 
-def test_erase_helps_a_machine_whose_var_is_damaged(node: Node) -> None:
-    """Reset through the firmware is asked for, then the file system is destroyed: the machine comes back."""
-    node.sh("orlop reset --erase --yes --no-reboot")
-    node.sh("dd if=/dev/urandom of=/dev/disk/by-partlabel/var bs=1M count=32 conv=fsync status=none; sync")
+def damage(ws: Workspace, node: Node) -> None:
+    """Take the machine's power and overwrite the first 32 MiB of its /var, on the disk."""
+    begin = 512 * int(node.sh("cat /sys/class/block/$(basename $(realpath /dev/disk/by-partlabel/var))/start"))
     node.power_cut()
+    write = ["qemu-io", "-f", "qcow2", "-c", f"write -P 0xa5 {begin} 32M", str(node.at.disk)]
+    sdk_run(ws, write, what="damaging the disk", binds=[node.at.disk.parent])
+
+
+def test_erase_helps_a_machine_whose_var_is_damaged(ws: Workspace, node: Node) -> None:
+    """Reset through the firmware is asked for, then the file system is destroyed: the machine comes back."""
+    disk = var_partition(node)
+    node.sh("orlop reset --erase --yes --no-reboot")
+    damage(ws, node)
     start(node)
+    assert var_partition(node) != disk
     must_be_empty(node)
+
+
+DOWN, ENTER, SPACE = b"\x1b[B", b"\r", b" "
+CLEARED = b"\x1b[2J"
+
+
+def choose_reset(node: Node) -> None:
+    """At the serial console: press the space bar until the boot menu is there, then go to its second entry.
+
+    The loader looks for a key for a tenth of a second, so it is pressed more often than that; and a key may be lost.
+    """
+    with socket.socket(socket.AF_UNIX) as line:
+        line.connect(str(node.at.console))
+        line.setblocking(False)
+        press_until(line, SPACE, b"(factory")
+        press_until(line, b"", b"", pause=1.0)  # what was pressed too often is let go first
+        press_until(line, DOWN, b"(factory", pause=1.0)  # drawn anew as the chosen one
+        press_until(line, ENTER, CLEARED, pause=1.0)
+
+
+def press_until(line: socket.socket, key: bytes, expected: bytes, pause: float = 0.03) -> None:
+    """Press a key again and again, if the machine takes it, until it has written what is expected."""
+    seen, until = b"", time.monotonic() + 120
+    while True:
+        with suppress(BlockingIOError):
+            line.send(key)
+        time.sleep(pause)
+        with suppress(BlockingIOError):
+            seen += line.recv(65536)
+        if expected in seen:
+            return
+        assert time.monotonic() < until, seen
+
+
+def cmdline(node: Node) -> list[str]:
+    return node.sh("cat /proc/cmdline").split()
+
+
+def test_the_boot_menu_offers_it_and_never_chooses_it(ws: Workspace, node: Node) -> None:
+    """Of a /var that cannot be mounted any more, which leaves nobody to ask but the boot menu."""
+    node.sh(FILL)
+    entries = json.loads(node.sh("bootctl list --json=short"))
+    assert [e["title"].endswith("(factory reset)") for e in entries if e["type"] == "type2"] == [False, True]
+    assert "systemd.factory_reset=1" not in cmdline(node)
+    disk, slots = var_partition(node), boots(node)
+    damage(ws, node)
+    node.start()
+    with pytest.raises(CommandFailed, match=r"(?s)cannot come up.*sysroot-var.mount loaded failed"):
+        wait_verdict(node, Steps(), timeout=VERDICT_SECONDS)
+    node.power_cut()
+
+    node.start()
+    choose_reset(node)
+    assert wait_verdict(node, Steps(), timeout=VERDICT_SECONDS).good
+    ssh.forget(node.paths, node.name)
+    assert cmdline(node)[-1] == "systemd.factory_reset=1"
+    assert var_partition(node) != disk
+    must_be_empty(node)
+    after = var_partition(node)
+
+    reboot(node, Steps(), timeout=VERDICT_SECONDS)
+    assert "systemd.factory_reset=1" not in cmdline(node), "only that boot did it"
+    assert (var_partition(node), boots(node)) == (after, slots)
+
+
+def test_a_default_entry_does_not_outlive_one_boot(node: Node) -> None:
+    """As `d` in the boot menu sets one: the worst there is, which erases /var."""
+    entries = json.loads(node.sh("bootctl list --json=short"))
+    entry = next(e["id"] for e in entries if e["title"].endswith("(factory reset)"))
+    disk = var_partition(node)
+    node.sh(f"bootctl set-default {entry}")
+    start_over = node.console_size()
+    node.run("systemctl", "reboot")
+    assert wait_verdict(node, Steps(), timeout=VERDICT_SECONDS, start=start_over).good
+    ssh.forget(node.paths, node.name)
+    after = var_partition(node)
+    assert (cmdline(node)[-1], after != disk) == ("systemd.factory_reset=1", True)
+    reboot(node, Steps(), timeout=VERDICT_SECONDS)
+    assert "systemd.factory_reset=1" not in cmdline(node)
+    assert var_partition(node) == after
+
+
+@pytest.mark.parametrize("counters", ["+3-0", "+1-2", "+0-3"])
+def test_no_counter_makes_a_factory_reset_the_first_entry(node: Node, counters: str) -> None:
+    node.sh(
+        f"cd /boot/EFI/Linux && mv orlop_*.efi orlop_$(. /usr/lib/os-release; echo $IMAGE_VERSION){counters}.efi; sync"
+    )
+    disk = var_partition(node)
+    assert reboot(node, Steps(), timeout=VERDICT_SECONDS).good
+    assert "systemd.factory_reset=1" not in cmdline(node)
+    assert var_partition(node) == disk

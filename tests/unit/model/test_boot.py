@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import functools
 import itertools
+import random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orlop.model.boot import Uki, first, is_part, is_stray, order, part_name
+from orlop.model.boot import RESET_SORT_KEY, SORT_KEY, Uki, first, is_part, is_stray, order, part_name
 from orlop.model.version import Version
 
 V1, V2 = Version.parse("20261201.1"), Version.parse("20261202.1")
@@ -71,6 +73,31 @@ def test_a_bad_entry_starts_only_when_all_are_bad(found: list[Uki]) -> None:
     starts = first(uki.name for uki in found)
     assert starts is not None
     assert starts.bad == all(uki.bad for uki in found)
+
+
+def versus(a: tuple[Uki, str, str], b: tuple[Uki, str, str]) -> int:
+    """systemd 257's `boot_entry_compare` for two of our entries: (file, sort key, what the id has behind the name)."""
+
+    def key(entry: tuple[Uki, str, str]) -> list[tuple[object, bool]]:
+        uki, sort_key, profile = entry
+        newest_first = (uki.version.day, uki.version.number)
+        return [(uki.bad, False), (sort_key, False), (newest_first, True), (uki.name + profile, True)]
+
+    for (x, down), (y, _) in zip(key(a), key(b), strict=True):
+        if x != y:
+            return 1 if (x > y) != down else -1  # type: ignore[operator]
+    return 0
+
+
+@given(st.lists(ukis, min_size=1, unique_by=lambda uki: uki.version), st.randoms())
+def test_the_entry_for_a_factory_reset_never_starts_by_itself(found: list[Uki], shuffled: random.Random) -> None:
+    entries = [(u, key, at) for u in found for key, at in ((SORT_KEY, ""), (RESET_SORT_KEY, "@factory-reset"))]
+    shuffled.shuffle(entries)
+    starts = min(entries, key=functools.cmp_to_key(versus))
+    assert starts[1:] == (SORT_KEY, "")
+    assert starts[0] == first(uki.name for uki in found)
+    one_key = [(uki, SORT_KEY, profile) for uki, _, profile in entries]
+    assert min(one_key, key=functools.cmp_to_key(versus))[2] == "@factory-reset", "why they have two"
 
 
 def test_names_that_are_written_to_and_names_that_a_cut_leaves() -> None:
