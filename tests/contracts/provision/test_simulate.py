@@ -7,70 +7,23 @@ import hashlib
 import http.server
 import json
 import tempfile
-import textwrap
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from orlop.image.build import build
-from orlop.provision.filesdir import FilesDir
-from orlop.provision.translate import translate
 from orlop.simulate import against, show
 from orlop.simulate.base import Base
 from orlop.simulate.changes import How
-from orlop.simulate.machine import Machine
-from orlop.simulate.run import Config, Outcome, prepare, simulate
+from orlop.simulate.run import Outcome
 from orlop.simulate.snapshot import Kind
-from orlop.steps import Steps
-from orlop.workspace import Workspace
+from tests.contracts.provision.simulating import whole
 
 pytestmark = pytest.mark.sdk
 
-HEAD = "variant: fcos\nversion: 1.4.0\n"
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIExampleExampleExampleExampleExampleExample me"
 SERVICE = "[Service]\nExecStart=/bin/true\n[Install]\nWantedBy=multi-user.target\n"
-
-
-@pytest.fixture(scope="module")
-def ws() -> Workspace:
-    return Workspace.find()
-
-
-@pytest.fixture(scope="module")
-def base(ws: Workspace) -> Base:
-    steps = Steps()
-    build(ws, steps)
-    return prepare(ws, steps, None)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A files directory with a tree: a program, a text, a link."""
-    root = tmp_path_factory.mktemp("files")
-    (root / "tree/sub").mkdir(parents=True)
-    (root / "tree/sub/run").write_text("#!/bin/sh\n")
-    (root / "tree/sub/run").chmod(0o755)
-    (root / "tree/text").write_text("text\n")
-    (root / "tree/link").symlink_to("sub/run")
-    return root
-
-
-@pytest.fixture(scope="module")
-def tried(ws: Workspace, base: Base, folder: Path) -> functools.partial[Outcome]:
-    return functools.partial(_tried, ws, base, folder)
-
-
-def _tried(ws: Workspace, base: Base, folder: Path, body: str, head: str = HEAD, *, fetch: bool = False) -> Outcome:
-    result = translate((head + textwrap.dedent(body)).encode(), FilesDir(folder))
-    assert result.ignition is not None, result.report.entries
-    return simulate(ws, base, Config("node.bu", result.ignition, result.root), fetch=fetch)
-
-
-def whole(outcome: Outcome) -> Machine:
-    assert outcome.machine is not None, (outcome.report.entries, outcome.log)
-    return outcome.machine
 
 
 def test_an_empty_config_changes_nothing(tried: functools.partial[Outcome]) -> None:
@@ -344,69 +297,6 @@ class TestFetch:
         assert outcome.machine is None
         (entry,) = outcome.report.entries
         assert entry.message.startswith("the stage fetch fails: ")
-
-
-# body, the place that is blamed, words of the message, words of the hint
-FAILING = [
-    ("passwd: {users: [{name: a, shell: /bin/sh}, {name: b, groups: [nope]}]}", "$.passwd.users.1", "'nope'", "groups"),
-    ("passwd: {users: [{name: a, uid: 1}]}", "$.passwd.users.0", "UID 1 is not unique", "another number"),
-    ("passwd: {groups: [{name: a, gid: 1}]}", "$.passwd.groups.0", "already exists", "another number"),
-    ("storage: {files: [{path: /etc/a}, {path: /etc/b, user: {name: nope}}]}", "$.storage.files.1", "nope", "by id"),
-    ("storage: {files: [{path: /etc/passwd/x}]}", "$.storage.files.0", "not a directory", "is a file"),
-    (
-        "storage: {files: [{path: /etc/passwd, contents: {inline: x}}]}",
-        "$.storage.files.0",
-        "exists",
-        "overwrite: true",
-    ),
-    ("storage: {files: [{path: /usr/bin/x}]}", "$.storage.files.0", "read-only", "never changes"),
-    ("storage: {directories: [{path: /etc/passwd}]}", "$.storage.directories.0", "exists", "overwrite: true"),
-    ("storage: {links: [{path: /etc/passwd, target: x}]}", "$.storage.links.0", "exists", "overwrite: true"),
-    ("storage: {links: [{path: /etc/a, target: /etc/no, hard: true}]}", "$.storage.links.0", "no such file", ""),
-    (
-        "storage: {files: [{path: /etc/a, contents: {source: 'data:,x', compression: gzip}}]}",
-        "$.storage.files.0",
-        "EOF",
-        "compression",
-    ),
-]
-
-
-@pytest.mark.parametrize(("body", "path", "message", "hint"), FAILING)
-def test_a_stage_that_fails(tried: functools.partial[Outcome], body: str, path: str, message: str, hint: str) -> None:
-    outcome = tried(body)
-    assert outcome.machine is None
-    (entry,) = outcome.report.entries
-    assert entry.place.path == path
-    assert entry.message.startswith("the stage files fails: ")
-    assert message in entry.message
-    assert hint in entry.hint
-    assert "/sysroot" not in entry.message
-
-
-def test_a_merged_config_that_is_not_ignition(tried: functools.partial[Outcome]) -> None:
-    outcome = tried("ignition: {config: {merge: [{inline: 'variant: fcos'}]}}")
-    assert outcome.machine is None
-    (entry,) = outcome.report.entries
-    assert entry.message.startswith(("the stage fetch-offline fails: ", "Ignition: "))
-
-
-@pytest.mark.parametrize(
-    ("text", "line", "message"),
-    [
-        ('{"ignition": {"version": "3.3.0"},\n "storage": {"files": [{"path": "x"}]}}', 2, "path not absolute"),
-        ('{"ignition": {"version": "2.3.0"}}', 1, "unsupported config version"),
-        ('{"ignition": ', 1, "unexpected end"),
-        ("[1]", 1, "cannot unmarshal"),
-    ],
-)
-def test_ignition_that_is_wrong(ws: Workspace, base: Base, text: str, line: int, message: str) -> None:
-    outcome = simulate(ws, base, Config("node.ign", text))
-    assert outcome.machine is None
-    assert any(message in e.message and e.place.span.line == line for e in outcome.report.entries), (
-        outcome.report.entries,
-        outcome.log,
-    )
 
 
 def test_against(tried: functools.partial[Outcome]) -> None:

@@ -1,0 +1,26 @@
+"""Trying a config on the image, and what came of it."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+
+from orlop.provision.filesdir import FilesDir
+from orlop.provision.translate import translate
+from orlop.simulate.base import Base
+from orlop.simulate.machine import Machine
+from orlop.simulate.run import Config, Outcome, simulate
+from orlop.workspace import Workspace
+
+HEAD = "variant: fcos\nversion: 1.4.0\n"
+
+
+def try_config(ws: Workspace, base: Base, folder: Path, body: str, head: str = HEAD, *, fetch: bool = False) -> Outcome:
+    result = translate((head + textwrap.dedent(body)).encode(), FilesDir(folder))
+    assert result.ignition is not None, result.report.entries
+    return simulate(ws, base, Config("node.bu", result.ignition, result.root), fetch=fetch)
+
+
+def whole(outcome: Outcome) -> Machine:
+    assert outcome.machine is not None, (outcome.report.entries, outcome.log)
+    return outcome.machine
