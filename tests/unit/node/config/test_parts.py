@@ -186,6 +186,20 @@ def test_a_kept_configuration_with_a_changed_byte_is_not_used(
 
 
 @pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        ("lstat /sysroot/var/games: no such file or directory", "leave `home_dir` out"),
+        ("failed to configure users: useradd: group 'nope' does not exist", "passwd.groups"),
+        ("failed to configure users: useradd: UID 1 is not unique", "another number"),
+        ("failed to configure users: something else", "a user's groups must exist"),
+    ],
+)
+def test_what_to_do_is_as_near_as_the_reason_lets_it_be(reason: str, words: str) -> None:
+    log = f"CRITICAL : Ignition failed: failed to create users/groups: {reason}\n"
+    assert words in failure.read("files", log).hint
+
+
+@pytest.mark.parametrize(
     "text", ["", "[]", "{}", '{"schema": 1}', '{"schema": 9, "content": {}}', "\x00", "[" * 90_000]
 )
 def test_garbage_is_refused(tmp_path: Path, text: str) -> None:
