@@ -261,13 +261,12 @@ class Boot:
             self._move_aside(path)
         self._use(ignition, files.config)
         self._note(files.notes)
-        began = {**deeds.paths, **firsts.before(self.root, files.first)}
+        began = {**here, **firsts.before(self.root, files.first)}
         self._remember(replace(deeds, paths=began))
         ignition.stage("files")
         if began:
             firsts.to_disk(self.root, roots)
-        elsewhere = {path: size for path, size in deeds.paths.items() if path not in here}
-        self._remember(Deeds(deeds.done | files.deeds, deeds.begun, elsewhere))
+        self._remember(Deeds(deeds.done | files.deeds))
 
     def _move_aside(self, path: str) -> None:
         """Out of the configuration's way, on the same file system, where its owner finds it."""
