@@ -9,8 +9,8 @@ for the user's. So (`kept.Deeds`):
     a boot with a note   undoes: what was not there is removed, what was added is cut off; then it does its stage
 
 Invariant: no system starts while there is a note. So whatever stands at a noted path, a stage has put there, and
-undoing removes nothing of anybody else's; what was noted on a disk that the configuration does not mount any more is let
-be. Doing it twice does no more than doing it once.
+undoing removes nothing of anybody else's; what was noted on a disk that the configuration does not mount any more is
+let be. Doing it twice does no more than doing it once.
 """
 
 from __future__ import annotations
