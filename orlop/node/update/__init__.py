@@ -1,5 +1,6 @@
 """The update engine: from an index and some servers to a slot that may be booted.
 
+    settings   what the machine's configuration says: /etc/orlop/update.toml
     engine     asks `orlop.model.decide` what is next, does it, notes it
     journal    what is remembered, in a file that may be cut off or damaged
     writer     the order in which slot, labels and UKI are written

@@ -1,0 +1,170 @@
+"""What the machine's configuration says about updates: /etc/orlop/update.toml, checked whole.
+
+The file is written at each boot by the short form `update` of the configuration (docs/reference/config-orlop.md), or by
+hand as any other file of /etc. One that is missing means the defaults of that page. Lifetime of what is read: a boot,
+because /etc is sealed.
+
+Invariant: a file with anything unknown or out of its bounds gives no settings at all. Half of what somebody wished for
+is not what they wished for, and a machine that does not update says why.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from orlop.errors import BadInput
+from orlop.model.decide import Settings
+from orlop.model.reboot import Immediate, Off, Strategy, Window
+from orlop.model.version import Version
+from orlop.node.update.fleetlock import FleetLock
+from orlop.node.update.source import source
+
+PLACE = Path("/etc/orlop/update.toml")
+FORMAT = 1
+LARGEST = 1 << 16  # bytes
+STRATEGIES = ("immediate", "window", "off")
+_WORD = re.compile(r"[a-z0-9][a-z0-9-]{0,62}", re.ASCII)
+_HINT = "mend `update` in the machine's configuration; docs/reference/config-orlop.md says what it may hold"
+
+Table = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class UpdateSettings:
+    """`urls` is where releases come from, the best first, empty for the image's own; `lock` is (URL, group).
+
+    `pin` is the newest version this machine may go to by itself.
+    """
+
+    channel: str = "stable"
+    group: str = "default"
+    urls: tuple[str, ...] = ()
+    pin: Version | None = None
+    engine: Settings = field(default_factory=Settings)
+    lock: tuple[str, str] | None = None
+
+    def reboot_lock(self, machine: str) -> FleetLock | None:
+        """The lock to hold while rebooting, for the machine of this id; None when there is none."""
+        return FleetLock(self.lock[0], machine, self.lock[1]) if self.lock else None
+
+
+def load(path: Path = PLACE) -> UpdateSettings:
+    """The settings of this machine. Raises BadInput, naming file and key."""
+    try:
+        with path.open("rb") as f:
+            raw = f.read(LARGEST + 1)
+    except FileNotFoundError:
+        return UpdateSettings()
+    except OSError as e:
+        raise BadInput(f"{path} cannot be read: {e.strerror}", hint=_HINT) from None
+    try:
+        return parse(raw)
+    except BadInput as e:
+        raise BadInput(f"{path}: {e.message}", hint=e.hint or _HINT) from None
+
+
+def parse(raw: bytes) -> UpdateSettings:
+    """Raises BadInput, naming the key."""
+    if len(raw) > LARGEST:
+        raise BadInput(f"it has more than {LARGEST} bytes")
+    try:
+        values = tomllib.loads(raw.decode())
+    except (ValueError, RecursionError) as e:  # TOMLDecodeError and UnicodeDecodeError are ValueErrors
+        raise BadInput(f"it is no TOML: {e}") from None
+    top = _Reader(values)
+    if (found := top.take("format", int)) != FORMAT:
+        raise BadInput(f"format is {found}, and this version of Orlop reads format {FORMAT}")
+    pin = top.take("pin", str, None)
+    window = _window(top.table("window"))
+    settings = UpdateSettings(
+        channel=top.word("channel", "stable"),
+        group=top.word("group", "default"),
+        urls=tuple(_url(url) for url in top.texts("urls")),
+        pin=None if pin is None else Version.parse(pin),
+        engine=Settings(strategy=_strategy(top.take("strategy", str, "immediate"), window)),
+        lock=_lock(top.table("lock")),
+    )
+    top.end()
+    return settings
+
+
+def _strategy(name: str, window: Window | None) -> Strategy:
+    if name not in STRATEGIES:
+        raise BadInput(f"strategy: {name!r} is none", hint=f"use {', '.join(STRATEGIES)}")
+    if name != "window":
+        return Off() if name == "off" else Immediate()
+    if window is None:
+        raise BadInput("the strategy `window` needs a window", hint="add `window` with start and minutes")
+    return window
+
+
+def _window(table: _Reader | None) -> Window | None:
+    if table is None:
+        return None
+    window = Window.parse(
+        days=table.texts("days"),
+        start=table.take("start", str),
+        minutes=table.take("minutes", int),
+        zone=table.take("timezone", str, "UTC"),
+    )
+    table.end()
+    return window
+
+
+def _lock(table: _Reader | None) -> tuple[str, str] | None:
+    if table is None:
+        return None
+    lock = FleetLock(table.take("url", str), "", table.take("group", str, "default"))  # raises for what is none
+    table.end()
+    return lock.url, lock.group
+
+
+def _url(url: str) -> str:
+    if not url.startswith(("http://", "https://", "file:///")):
+        raise BadInput(f"urls: {url!r} is nowhere to fetch from", hint="use http://…, https://… or file:///folder")
+    source(url)
+    return url
+
+
+class _Reader:
+    """One table: keys are taken out of it, each of one kind, and none may be left over."""
+
+    def __init__(self, values: Table, name: str = "") -> None:
+        self._left, self._name = dict(values), f"{name}." if name else ""
+
+    def take(self, key: str, kind: type, *default: Any) -> Any:
+        """The value of a key, of exactly this kind. Without a default the key must be there."""
+        if key not in self._left:
+            if default:
+                return default[0]
+            raise BadInput(f"{self._name}{key} is missing")
+        value = self._left.pop(key)
+        if type(value) is not kind:
+            raise BadInput(f"{self._name}{key}: {value!r} is no {kind.__name__}")
+        return value
+
+    def word(self, key: str, default: str) -> str:
+        value: str = self.take(key, str, default)
+        if not _WORD.fullmatch(value):
+            raise BadInput(f"{self._name}{key}: {value!r} is no name", hint="use small letters, digits and -")
+        return value
+
+    def texts(self, key: str) -> list[str]:
+        values: list[str] = self.take(key, list, [])
+        if not all(isinstance(value, str) for value in values):
+            raise BadInput(f"{self._name}{key} is no list of texts")
+        return values
+
+    def table(self, key: str) -> _Reader | None:
+        values = self.take(key, dict, None)
+        return None if values is None else _Reader(values, f"{self._name}{key}")
+
+    def end(self) -> None:
+        if self._left:
+            keys = ", ".join(f"{self._name}{key}" for key in sorted(self._left))
+            raise BadInput(f"unknown: {keys}")

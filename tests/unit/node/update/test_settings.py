@@ -1,0 +1,119 @@
+"""What a configuration says about updates is what the engine reads, or it is refused by name."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import urllib.request
+from datetime import UTC, datetime, time, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orlop.errors import BadInput
+from orlop.model.decide import Settings
+from orlop.model.reboot import Immediate, Off, Window
+from orlop.model.version import Version
+from orlop.node.update.fleetlock import FleetLock
+from orlop.node.update.settings import UpdateSettings, load, parse
+from orlop.provision.translate import translate
+
+EVERYTHING = """\
+update:
+  channel: beta
+  urls: ['https://releases.example/orlop', 'http://192.0.2.7:8080']
+  group: web
+  pin: 20261201.1
+  strategy: window
+  window: {days: [sat, sun], start: '22:30', minutes: 90, timezone: Europe/Berlin}
+  lock: {url: 'https://lock.example', group: web.eu}
+"""
+
+
+def written(butane: str) -> bytes:
+    """The file that a configuration's short form becomes, by the translator itself."""
+    found = translate(f"variant: orlop\nversion: 1.0.0\n{butane}".encode())
+    assert found.ignition is not None, found.report.entries
+    files = {f["path"]: f for f in json.loads(found.ignition)["storage"]["files"]}
+    contents = files["/etc/orlop/update.toml"]["contents"]
+    with urllib.request.urlopen(contents["source"]) as data:  # a data URL: nothing is fetched
+        raw: bytes = data.read()
+    return gzip.decompress(raw) if contents.get("compression") else raw
+
+
+def test_everything_a_configuration_can_say_is_read() -> None:
+    settings = parse(written(EVERYTHING))
+    assert (settings.channel, settings.group, settings.pin) == ("beta", "web", Version.parse("20261201.1"))
+    assert settings.urls == ("https://releases.example/orlop", "http://192.0.2.7:8080")
+    window = settings.engine.strategy
+    assert isinstance(window, Window)
+    assert (window.days, window.start, window.length) == (frozenset({5, 6}), time(22, 30), timedelta(minutes=90))
+    saturday = datetime(2026, 11, 28, 21, 45, tzinfo=UTC)  # 22:45 in Berlin
+    assert window.opened(saturday) == datetime(2026, 11, 28, 21, 30, tzinfo=UTC)
+    assert settings.reboot_lock("id") == FleetLock("https://lock.example", "id", "web.eu")
+
+
+@pytest.mark.parametrize(("word", "kind"), [("immediate", Immediate), ("off", Off)])
+def test_a_strategy_is_known_by_its_name(word: str, kind: type) -> None:
+    assert isinstance(parse(written(f"update: {{strategy: '{word}'}}\n")).engine.strategy, kind)
+
+
+def test_without_a_file_the_defaults_count(tmp_path: Path) -> None:
+    assert load(tmp_path / "none") == UpdateSettings() == parse(b"format = 1\n")
+    assert UpdateSettings().engine == Settings()
+    assert UpdateSettings().reboot_lock("id") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "format is missing"),
+        ("format = 2", "format is 2, and this version of Orlop reads format 1"),
+        ("format = true", "format: True is no int"),
+        ("format = 1\nchanel = 'beta'", "unknown: chanel"),
+        ("format = 1\nchannel = 'Beta'", "channel: 'Beta' is no name"),
+        ("format = 1\nchannel = 7", "channel: 7 is no str"),
+        ("format = 1\ngroup = ''", "group: '' is no name"),
+        ("format = 1\npin = '20261301.1'", "'20261301.1' is not a version"),
+        ("format = 1\nurls = 'https://a.example'", "urls: 'https://a.example' is no list"),
+        ("format = 1\nurls = [1]", "urls is no list of texts"),
+        ("format = 1\nurls = ['ftp://a.example']", "urls: 'ftp://a.example' is nowhere to fetch from"),
+        ("format = 1\nurls = ['https://']", "'https://' is nowhere to fetch from"),
+        ("format = 1\nstrategy = 'now'", "strategy: 'now' is none"),
+        ("format = 1\nstrategy = 'window'", "the strategy `window` needs a window"),
+        ("format = 1\n[window]\nminutes = 5", "window.start is missing"),
+        ("format = 1\n[window]\nstart = '2 pm'\nminutes = 5", "'2 pm' is no time of day"),
+        ("format = 1\n[window]\nstart = '02:00'\nminutes = 0", "a reboot window of 0 minutes cannot be"),
+        ("format = 1\n[window]\nstart = '02:00'\nminutes = 5\ntimezone = 'Mars/A'", "there is no time zone 'Mars/A'"),
+        ("format = 1\n[window]\nstart = '02:00'\nminutes = 5\nend = '3'", "unknown: window.end"),
+        ("format = 1\n[lock]\ngroup = 'a'", "lock.url is missing"),
+        ("format = 1\n[lock]\nurl = 'lock.example'", "'lock.example' is no lock service"),
+        ("format = 1\n[lock]\nurl = 'http://a.example'\ngroup = 'a b'", "'a b' is no group of a lock"),
+        ("format = 1\nformat = 1", "it is no TOML"),
+        ("x" * (1 << 16) + "x", "it has more than 65536 bytes"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_named_and_nothing_of_the_file_counts(tmp_path: Path, text: str, said: str) -> None:
+    place = tmp_path / "update.toml"
+    place.write_text(text)
+    with pytest.raises(BadInput) as raised:
+        load(place)
+    assert raised.value.message.startswith(f"{place}: ")
+    assert said in raised.value.message
+    assert raised.value.hint
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="cannot be read: Is a directory"):
+        load(tmp_path)
+
+
+@given(st.one_of(st.binary(max_size=200), st.text(max_size=200).map(lambda t: ("format = 1\n" + t).encode())))
+def test_no_bytes_are_more_than_refused(raw: bytes) -> None:
+    try:
+        found = parse(raw)
+    except BadInput:
+        return
+    assert isinstance(found, UpdateSettings)
