@@ -1,4 +1,4 @@
-"""Reading JSON documents strictly: every value has its place, its type and its bounds, and nothing else is there.
+"""Reading documents and settings strictly: every value has its place, type and bounds, and nothing else is there.
 
 Why unknown keys are refused and not skipped: what a signer meant and a reader skipped is the worst kind of agreement. A
 document that must say more takes a new schema number, and is published beside the old one.
@@ -76,8 +76,9 @@ class Fields:
     def has(self, key: str) -> bool:
         return self.values.get(key) is not None
 
-    def value(self, key: str, kind: type[T]) -> T:
-        found = self.values.get(key)
+    def value(self, key: str, kind: type[T], default: T | None = None) -> T:
+        """A value of exactly this kind, which must be there when no default is given."""
+        found = self.values.get(key, default)
         if type(found) is not kind:
             raise Wrong(f"{self.at(key)} is {'missing' if found is None else f'no {_KINDS[kind]}'}")
         return found
@@ -123,6 +124,14 @@ class Fields:
 
     def fields(self, key: str) -> Fields:
         return Fields.of(self.at(key), self.value(key, dict))
+
+    def texts(self, key: str) -> list[str]:
+        """A list of texts; empty when it is not there."""
+        found = self.value(key, list, [])
+        for n, value in enumerate(found):
+            if not isinstance(value, str):
+                raise Wrong(f"{self.at(key)}[{n}] is no text")
+        return found
 
     def items(self, key: str, most: int) -> Iterator[Fields]:
         """The objects of a list, at most `most` of them."""

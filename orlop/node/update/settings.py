@@ -12,14 +12,13 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from orlop.errors import BadInput
 from orlop.model.decide import Settings
 from orlop.model.reboot import Immediate, Off, Strategy, Window
+from orlop.model.strict import Fields
 from orlop.model.version import Version
 from orlop.node.update.fleetlock import FleetLock
 from orlop.node.update.source import source
@@ -30,8 +29,6 @@ LARGEST = 1 << 16  # bytes
 STRATEGIES = ("immediate", "window", "off")
 _WORD = re.compile(r"[a-z0-9][a-z0-9-]{0,62}", re.ASCII)
 _HINT = "mend `update` in the machine's configuration; docs/reference/config-orlop.md says what it may hold"
-
-Table = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -76,21 +73,26 @@ def parse(raw: bytes) -> UpdateSettings:
         values = tomllib.loads(raw.decode())
     except (ValueError, RecursionError) as e:  # TOMLDecodeError and UnicodeDecodeError are ValueErrors
         raise BadInput(f"it is no TOML: {e}") from None
-    top = _Reader(values)
-    if (found := top.take("format", int)) != FORMAT:
+    top = Fields.of("", values)
+    if (found := top.value("format", int)) != FORMAT:
         raise BadInput(f"format is {found}, and this version of Orlop reads format {FORMAT}")
-    pin = top.take("pin", str, None)
-    window = _window(top.table("window"))
-    settings = UpdateSettings(
-        channel=top.word("channel", "stable"),
-        group=top.word("group", "default"),
+    top.only("format", "channel", "group", "urls", "pin", "strategy", "window", "lock")
+    window = _window(top.fields("window")) if top.has("window") else None
+    return UpdateSettings(
+        channel=_word(top, "channel", "stable"),
+        group=_word(top, "group", "default"),
         urls=tuple(_url(url) for url in top.texts("urls")),
-        pin=None if pin is None else Version.parse(pin),
-        engine=Settings(strategy=_strategy(top.take("strategy", str, "immediate"), window)),
-        lock=_lock(top.table("lock")),
+        pin=top.version("pin") if top.has("pin") else None,
+        engine=Settings(strategy=_strategy(top.value("strategy", str, "immediate"), window)),
+        lock=_lock(top.fields("lock")) if top.has("lock") else None,
     )
-    top.end()
-    return settings
+
+
+def _word(top: Fields, key: str, default: str) -> str:
+    value = top.value(key, str, default)
+    if not _WORD.fullmatch(value):
+        raise BadInput(f"{key}: {value!r} is no name", hint="use small letters, digits and -")
+    return value
 
 
 def _strategy(name: str, window: Window | None) -> Strategy:
@@ -103,24 +105,19 @@ def _strategy(name: str, window: Window | None) -> Strategy:
     return window
 
 
-def _window(table: _Reader | None) -> Window | None:
-    if table is None:
-        return None
-    window = Window.parse(
+def _window(table: Fields) -> Window:
+    table.only("days", "start", "minutes", "timezone")
+    return Window.parse(
         days=table.texts("days"),
-        start=table.take("start", str),
-        minutes=table.take("minutes", int),
-        zone=table.take("timezone", str, "UTC"),
+        start=table.value("start", str),
+        minutes=table.value("minutes", int),
+        zone=table.value("timezone", str, "UTC"),
     )
-    table.end()
-    return window
 
 
-def _lock(table: _Reader | None) -> tuple[str, str] | None:
-    if table is None:
-        return None
-    lock = FleetLock(table.take("url", str), "", table.take("group", str, "default"))  # raises for what is none
-    table.end()
+def _lock(table: Fields) -> tuple[str, str]:
+    table.only("url", "group")
+    lock = FleetLock(table.value("url", str), "", table.value("group", str, "default"))  # raises for what is none
     return lock.url, lock.group
 
 
@@ -129,42 +126,3 @@ def _url(url: str) -> str:
         raise BadInput(f"urls: {url!r} is nowhere to fetch from", hint="use http://…, https://… or file:///folder")
     source(url)
     return url
-
-
-class _Reader:
-    """One table: keys are taken out of it, each of one kind, and none may be left over."""
-
-    def __init__(self, values: Table, name: str = "") -> None:
-        self._left, self._name = dict(values), f"{name}." if name else ""
-
-    def take(self, key: str, kind: type, *default: Any) -> Any:
-        """The value of a key, of exactly this kind. Without a default the key must be there."""
-        if key not in self._left:
-            if default:
-                return default[0]
-            raise BadInput(f"{self._name}{key} is missing")
-        value = self._left.pop(key)
-        if type(value) is not kind:
-            raise BadInput(f"{self._name}{key}: {value!r} is no {kind.__name__}")
-        return value
-
-    def word(self, key: str, default: str) -> str:
-        value: str = self.take(key, str, default)
-        if not _WORD.fullmatch(value):
-            raise BadInput(f"{self._name}{key}: {value!r} is no name", hint="use small letters, digits and -")
-        return value
-
-    def texts(self, key: str) -> list[str]:
-        values: list[str] = self.take(key, list, [])
-        if not all(isinstance(value, str) for value in values):
-            raise BadInput(f"{self._name}{key} is no list of texts")
-        return values
-
-    def table(self, key: str) -> _Reader | None:
-        values = self.take(key, dict, None)
-        return None if values is None else _Reader(values, f"{self._name}{key}")
-
-    def end(self) -> None:
-        if self._left:
-            keys = ", ".join(f"{self._name}{key}" for key in sorted(self._left))
-            raise BadInput(f"unknown: {keys}")
