@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from orlop.node.config.failure import Failure
+from orlop.node.config.failure import NO_GROUP, NO_HOME, TAKEN, Failure
 from orlop.provision.report import Report
 from orlop.provision.source import ROOT, Place, Span
 from orlop.provision.tree import Obj, walk
@@ -32,15 +32,15 @@ HINTS = (
         r"file exists|exists there already and overwrite|already exists at that path and overwrite|non-directory",
         "the image has it already: `overwrite: true` puts this in its place",
     ),
-    (r"group '.*' does not exist", "add the group under passwd.groups, or use one of the image's"),
+    (r"group '.*' does not exist", NO_GROUP),
     (r"no such (user|group)|unknown (user|group)", "add it under passwd, or give the owner by id"),
-    (r"^lstat \S+: no such file", "the home of a user of the image must be there before Ignition changes it: home_dir"),
+    (r"^lstat \S+: no such file", NO_HOME),
     (r"not a directory", "something on this path is a file; choose another path"),
     (r"is a directory", "a folder is at this path; choose another path"),
     (r"read-only file system", "/usr is part of the image and never changes; put it below /etc or /var"),
     (r"hash verification failed", "write the hash that was calculated, if these are the contents you mean"),
     (r"gzip|unexpected EOF|invalid header", "the contents are not what `compression` says"),
-    (r"UID .* is not unique|GID .* already exists", "choose another number, or leave it out"),
+    TAKEN,
     (r"unsupported config version", "Ignition 2.14 reads versions 3.0.0 to 3.3.0; `orlop config build` writes 3.3.0"),
     (
         r"invalid argument",

@@ -24,15 +24,18 @@ _HINTS = {
     "`overwrite: true`, a user's groups must exist",
     "units": "a unit of the configuration cannot be enabled: its [Install] section says what wants it",
 }
+# for troubles that a simulation (orlop.simulate.trouble) meets as well
+NO_HOME = (
+    "that folder is to be the home of a user whom the image has already, and Ignition makes none for such a user: "
+    "leave `home_dir` out, or give the user a name of its own"
+)
+NO_GROUP = "add the group under passwd.groups, or use one of the image's"
+TAKEN = (r"UID .* is not unique|GID .* already exists", "choose another number, or leave it out")
 # what is known better than by the stage alone
 _BY_REASON = (
-    (
-        re.compile(r"failed to create users/groups: lstat "),
-        "that folder is to be the home of a user whom the image has already, and Ignition makes none for such a user: "
-        "leave `home_dir` out, or give the user a name of its own",
-    ),
-    (re.compile(r"useradd: group '.*' does not exist"), "add the group under passwd.groups, or use one of the image's"),
-    (re.compile(r"UID .* is not unique|GID .* already exists"), "choose another number, or leave it out"),
+    (r"failed to create users/groups: lstat ", NO_HOME),
+    (r"useradd: group '.*' does not exist", NO_GROUP),
+    TAKEN,
 )
 
 
@@ -47,7 +50,7 @@ class Failure:
     @property
     def hint(self) -> str:
         for reason, hint in _BY_REASON:
-            if reason.search(self.reason):
+            if re.search(reason, self.reason):
                 return hint
         return _HINTS.get("fetch" if self.stage.startswith("fetch") else self.stage, "see the lines above")
 
