@@ -78,6 +78,10 @@ _VERDICT = re.compile(r'orlop-health: verdict=(good|bad) version=(\S+) boot=([0-
 _FAILED = "orlop-initrd: this boot failed"
 _STARTS_OVER = "orlop-initrd: rebooting"
 
+# What the kernel says, every 21 seconds or so, when a processor gets no timer interrupts.
+_NO_TIMER = re.compile(r"\brcu: \s*Possible timer handling issue on cpu=\d")
+_NO_TIMER_TIMES = 2
+
 # The first words only the firmware says, once a boot, and each later stage's own.
 _FIRMWARE = re.compile(r"UEFI firmware \(version|BdsDxe: (loading|failed to load) Boot")
 _STAGES = (
@@ -143,6 +147,17 @@ def last_words(text: str) -> tuple[list[str], bool]:
         elif words is not None and line.strip():
             words.append(line.strip())
     return words or [], unfinished.startswith(_STARTS_OVER)
+
+
+def has_lost_a_timer(text: str) -> bool:
+    """Whether the newest boot stands still because a processor gets no timer interrupts: said more than once, since a
+    busy host can be the cause of the first time, and nothing of systemd or a verdict came after.
+    """
+    if _NO_TIMER.search(text) is None:  # asked of every machine that boots, again and again
+        return False
+    boot = last_boot(text)
+    said = list(_NO_TIMER.finditer(boot))
+    return len(said) >= _NO_TIMER_TIMES and _RESET not in boot[said[0].end() :] and not verdicts(boot)
 
 
 def verdicts(text: str) -> list[Verdict]:

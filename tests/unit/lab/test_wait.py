@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
@@ -111,6 +112,52 @@ def test_last_words_that_do_not_end_are_not_waited_for(node: Node) -> None:
     say(node, REPORT)
     with pytest.raises(CommandFailed, match="loaded failed failed File System Check"):
         wait_verdicts([node], quiet(), timeout=600, clock=clock(5.0))
+
+
+STALL = "[   22.5] rcu: \tPossible timer handling issue on cpu=1 timer-softirq=5\r\n"
+
+
+def cycled(node: Node, then: str) -> tuple[list[str], Callable[[Node], None]]:
+    """What stands for powering it off and on: its console goes on with `then`."""
+    done: list[str] = []
+
+    def cycle(it: Node) -> None:
+        done.append(it.name)
+        lab = records.read(node.paths)
+        again = replace(lab.node("n1"), boots=(*lab.node("n1").boots, node.console_size()))
+        records.write(node.paths, lab.with_node(again))
+        say(node, then)
+
+    return done, cycle
+
+
+def test_a_machine_whose_emulator_lost_a_timer_is_powered_off_and_on_once(node: Node) -> None:
+    say(node, "BdsDxe: starting Boot0001\r\n" + STALL * 2)
+    done, cycle = cycled(node, GOOD)
+    found = wait_verdicts([node], quiet(), timeout=60, clock=clock(0.1), power_cycle=cycle)
+    assert (found["n1"].boot, done) == ("bb", ["n1"])
+
+
+def test_a_machine_that_stands_still_again_is_given_up(node: Node) -> None:
+    say(node, "BdsDxe: starting Boot0001\r\n" + STALL * 2)
+    done, cycle = cycled(node, "BdsDxe: starting Boot0001\r\n" + STALL * 2)
+    with pytest.raises(TimedOut, match="gave no verdict"):
+        wait_verdicts([node], quiet(), timeout=5, clock=clock(1.0), power_cycle=cycle)
+    assert done == ["n1"]
+
+
+@pytest.mark.parametrize(
+    ("said", "accelerator"),
+    [(STALL, "tcg"), (STALL * 2 + "\x1b[!p", "tcg"), (STALL * 2, "kvm")],
+    ids=["once", "goes on", "kvm"],
+)
+def test_a_machine_that_is_only_slow_or_real_is_left_alone(node: Node, said: str, accelerator: str) -> None:
+    records.write(node.paths, replace(records.read(node.paths), acceleration=Acceleration(accelerator, "")))
+    say(node, "BdsDxe: starting Boot0001\r\n" + said)
+    done, cycle = cycled(node, GOOD)
+    with pytest.raises(TimedOut):
+        wait_verdicts([node], quiet(), timeout=5, clock=clock(1.0), power_cycle=cycle)
+    assert done == []
 
 
 def test_a_machine_that_goes_off_is_told_with_the_end_of_its_log(node: Node, machine: subprocess.Popen[bytes]) -> None:
