@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import http.client
 import socket
-import ssl
 import threading
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import SplitResult, unquote, urljoin, urlsplit
+from urllib.parse import unquote, urljoin, urlsplit
 
 from orlop.errors import BadInput
 from orlop.trust.client import Fetch
 from orlop.trust.errors import Refused, Unreachable
+from orlop.trust.route import HINT, route
 
 SECONDS = 60.0  # for one small file, all told
 SLOWEST = 16 << 10  # bytes a second; larger files get the time this takes
 MAX_REDIRECTS = 3
-HINT = "check the network and the address of the repository"
+AGENT = {"User-Agent": "orlop", "Accept-Encoding": "identity"}
 
 
 def fetcher(url: str, *, seconds: float = SECONDS) -> Fetch:
@@ -79,8 +79,8 @@ class HttpFetch:
 
 def _get(url: str, most: int, path: str, deadline: float) -> tuple[int, bytes]:
     """Status, and the body (of a redirect: where to)."""
-    parts = urlsplit(url)
-    connection = _connection(parts, deadline)
+    way = route(url)
+    host, connection = way.url.hostname, way.connection(deadline)
     late = threading.Event()
     held: list[socket.socket] = []  # the connection forgets its socket when an answer takes it over
 
@@ -96,33 +96,22 @@ def _get(url: str, most: int, path: str, deadline: float) -> tuple[int, bytes]:
     try:
         connection.connect()
         held.append(connection.sock)
-        target = parts.path + (f"?{parts.query}" if parts.query else "")
-        connection.request("GET", target, headers={"User-Agent": "orlop", "Accept-Encoding": "identity"})
+        connection.request("GET", way.target, headers=AGENT | way.headers)
         answer = connection.getresponse()
         if answer.status != 200:
             return answer.status, (answer.headers.get("Location") or "").encode("latin-1", "replace")
         if answer.headers.get("Content-Encoding", "identity") != "identity":
-            raise Unreachable(f"{parts.hostname} sends {path} in an encoding that was not asked for", hint=HINT)
+            raise Unreachable(f"{host} sends {path} in an encoding that was not asked for", hint=HINT)
         raw = _at_most(answer.read(most + 1), most, path)
         if late.is_set() or answer.length:  # cut short
-            raise Unreachable(f"{parts.hostname} stopped sending {path}", hint=HINT)
+            raise Unreachable(f"{host} stopped sending {path}", hint=HINT)
         return 200, raw
     except (OSError, http.client.HTTPException, ValueError) as e:
         why = f"took longer than {deadline:.0f} s" if late.is_set() else (str(e) or type(e).__name__)
-        raise Unreachable(f"{parts.hostname} does not give {path}: {why}", hint=HINT) from None
+        raise Unreachable(f"{host} does not give {path}: {why}", hint=HINT) from None
     finally:
         timer.cancel()
         connection.close()
-
-
-def _connection(parts: SplitResult, deadline: float) -> http.client.HTTPConnection:
-    try:
-        host, port = parts.hostname or "", parts.port
-    except ValueError:
-        raise BadInput(f"{parts.netloc!r} is no server's name", hint=HINT) from None
-    if parts.scheme == "https":
-        return http.client.HTTPSConnection(host, port, timeout=deadline, context=ssl.create_default_context())
-    return http.client.HTTPConnection(host, port, timeout=deadline)
 
 
 def _at_most(raw: bytes, most: int, path: str) -> bytes:

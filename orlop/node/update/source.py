@@ -11,25 +11,22 @@ bytes count is decided by their hash, in `fetch`. Every wait is bounded: connect
 
 from __future__ import annotations
 
-import base64
 import http.client
 import os
-import ssl
 import time
 import urllib.parse
-import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from orlop.errors import BadInput, OrlopError
+from orlop.trust.route import HINT, public, route
 
 STALL_SECONDS = 30.0
 SLOWEST = 1024  # bytes a second, over a window of STALL_SECONDS
 MAX_REDIRECTS = 5
 _AGENT = {"User-Agent": "orlop-update", "Accept-Encoding": "identity"}
-_HINT = "check the network, the proxy and the configured servers"
 
 
 class SourceError(OrlopError):
@@ -135,7 +132,7 @@ class HttpSource:
 
     @property
     def name(self) -> str:
-        return _public(self._base)
+        return public(self._base)
 
     def open(self, path: str, start: int, end: int) -> Stream:
         url = urllib.parse.urljoin(self._base, path)
@@ -144,14 +141,14 @@ class HttpSource:
             if response.status not in (301, 302, 303, 307, 308):
                 return self._stream(response, url, start)
             url = self._redirect(url, response.headers.get("Location", ""))
-        raise Lying(f"{self.name} redirects more than {MAX_REDIRECTS} times", hint=_HINT)
+        raise Lying(f"{self.name} redirects more than {MAX_REDIRECTS} times", hint=HINT)
 
     def _redirect(self, url: str, location: str) -> str:
         self.close()
         to = urllib.parse.urljoin(url, location)
         allowed = ("https",) if url.startswith("https:") else ("http", "https")
         if not location or urllib.parse.urlsplit(to).scheme not in allowed:
-            raise Lying(f"{self.name} redirects to {_public(to)}, which is not followed", hint=_HINT)
+            raise Lying(f"{self.name} redirects to {public(to)}, which is not followed", hint=HINT)
         return to
 
     def _ask(self, url: str, start: int, end: int) -> http.client.HTTPResponse:
@@ -164,48 +161,31 @@ class HttpSource:
             except (OSError, http.client.HTTPException) as e:
                 self.close()
                 if not (again and kept):  # a kept connection may have been closed at the other end meanwhile
-                    raise Unreachable(f"{self.name} does not answer: {_words(e)}", hint=_HINT) from None
+                    raise Unreachable(f"{self.name} does not answer: {_words(e)}", hint=HINT) from None
         raise AssertionError
 
     def _connection(self, url: str) -> tuple[str, http.client.HTTPConnection, dict[str, str]]:
         """What to ask for, over which connection, with which headers."""
-        parts = urllib.parse.urlsplit(url)
-        target = urllib.parse.urlunsplit(("", "", parts.path or "/", parts.query, ""))
-        headers = dict(_AGENT) | _login("Authorization", parts)
-        proxy = _proxy(parts)
-        through = proxy or parts
-        if proxy and parts.scheme == "http":
-            target = urllib.parse.urlunsplit(("http", parts.netloc.rpartition("@")[2], parts.path, parts.query, ""))
-            headers |= _login("Proxy-Authorization", proxy)
-        key = f"{parts.scheme}://{parts.netloc} {through.netloc}"
-        if self._kept and self._kept[0] == key:
-            return target, self._kept[1], headers
-        self.close()
-        host, port = through.hostname or "", through.port or (443 if through.scheme == "https" else 80)
-        if parts.scheme == "https":
-            secure = http.client.HTTPSConnection(host, port, timeout=self._stall, context=ssl.create_default_context())
-            if proxy:
-                secure.set_tunnel(parts.hostname or "", parts.port, _login("Proxy-Authorization", proxy))
-            connection: http.client.HTTPConnection = secure
-        else:
-            connection = http.client.HTTPConnection(host, port, timeout=self._stall)
-        self._kept = (key, connection)
-        return target, connection, headers
+        way = route(url)
+        if not self._kept or self._kept[0] != way.key:
+            self.close()
+            self._kept = (way.key, way.connection(self._stall))
+        return way.target, self._kept[1], _AGENT | way.headers
 
     def _stream(self, response: http.client.HTTPResponse, url: str, start: int) -> Stream:
         status = response.status
         if status in (404, 410):
             self.close()
-            raise Absent(f"{self.name} has no {_public(url)}")
+            raise Absent(f"{self.name} has no {public(url)}")
         if status not in (200, 206):
             self.close()
-            raise Unreachable(f"{self.name} answers {status} {response.reason}", hint=_HINT)
+            raise Unreachable(f"{self.name} answers {status} {response.reason}", hint=HINT)
         if response.headers.get("Content-Encoding", "identity") != "identity":
             self.close()
-            raise Lying(f"{self.name} sends an encoding that was not asked for", hint=_HINT)
+            raise Lying(f"{self.name} sends an encoding that was not asked for", hint=HINT)
         if status == 206 and (at := _range_start(response.headers.get("Content-Range", ""))) != start:
             self.close()
-            raise Lying(f"{self.name} was asked for byte {start} and answers from {at}", hint=_HINT)
+            raise Lying(f"{self.name} was asked for byte {start} and answers from {at}", hint=HINT)
         return _HttpStream(response, self, start if status == 206 else 0, whole=status == 200)
 
     def close(self) -> None:
@@ -230,9 +210,7 @@ class _HttpStream:
             try:
                 data = self._response.read1(len(buffer) - count)
             except (OSError, http.client.HTTPException, ValueError) as e:
-                self._error = Unreachable(
-                    f"{self._owner.name} stopped at byte {self.position}: {_words(e)}", hint=_HINT
-                )
+                self._error = Unreachable(f"{self._owner.name} stopped at byte {self.position}: {_words(e)}", hint=HINT)
                 self.close()
                 if count:
                     break
@@ -252,7 +230,7 @@ class _HttpStream:
         if now - self._since >= window:
             if self._got < SLOWEST * window:
                 self.close()
-                raise Unreachable(f"{self._owner.name} sends less than {SLOWEST} bytes a second", hint=_HINT)
+                raise Unreachable(f"{self._owner.name} sends less than {SLOWEST} bytes a second", hint=HINT)
             self._since, self._got = now, 0
 
     def close(self) -> None:
@@ -265,31 +243,6 @@ def _range_start(text: str) -> int | None:
     unit, _, rest = text.strip().partition(" ")
     start = rest.partition("-")[0]
     return int(start) if unit == "bytes" and start.isascii() and start.isdigit() else None
-
-
-def _proxy(parts: urllib.parse.SplitResult) -> urllib.parse.SplitResult | None:
-    """The proxy the environment names for this URL: http_proxy, https_proxy, all_proxy, no_proxy."""
-    proxies = urllib.request.getproxies_environment()
-    found = proxies.get(parts.scheme) or proxies.get("all")
-    if not found or urllib.request.proxy_bypass(parts.hostname or ""):
-        return None
-    proxy = urllib.parse.urlsplit(found if "://" in found else f"http://{found}")
-    if proxy.scheme != "http" or not proxy.hostname:
-        raise BadInput(f"the proxy {_public(found)!r} cannot be used", hint="use http://host:port")
-    return proxy
-
-
-def _login(header: str, parts: urllib.parse.SplitResult) -> dict[str, str]:
-    if parts.username is None:
-        return {}
-    pair = f"{urllib.parse.unquote(parts.username)}:{urllib.parse.unquote(parts.password or '')}"
-    return {header: "Basic " + base64.b64encode(pair.encode()).decode()}
-
-
-def _public(url: str) -> str:
-    """Without what may be secret."""
-    parts = urllib.parse.urlsplit(url)
-    return urllib.parse.urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def _words(error: Exception) -> str:

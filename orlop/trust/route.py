@@ -1,0 +1,89 @@
+"""How a URL is asked for over HTTP: of which host, through which proxy, with which login.
+
+The proxy is what the environment names: http_proxy, https_proxy, all_proxy, no_proxy. A login may be in the URL, and in
+the proxy's; neither is ever shown. Shared by whoever fetches: metadata here, blobs in `orlop.node.update.source`.
+"""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import ssl
+import urllib.request
+from dataclasses import dataclass, field
+from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
+
+from orlop.errors import BadInput
+
+HINT = "check the network, the proxy and the configured servers"
+
+
+@dataclass(frozen=True)
+class Route:
+    """`target` is what the request line names. Requests with the same `key` may share a connection."""
+
+    url: SplitResult
+    proxy: SplitResult | None
+    target: str
+    headers: dict[str, str] = field(repr=False)
+
+    @property
+    def key(self) -> str:
+        return f"{self.url.scheme}://{self.url.netloc} {(self.proxy or self.url).netloc}"
+
+    def connection(self, timeout: float) -> http.client.HTTPConnection:
+        """Not connected yet."""
+        through = self.proxy or self.url
+        host, port = through.hostname or "", through.port or (443 if through.scheme == "https" else 80)
+        if self.url.scheme != "https":
+            return http.client.HTTPConnection(host, port, timeout=timeout)
+        secure = http.client.HTTPSConnection(host, port, timeout=timeout, context=ssl.create_default_context())
+        if self.proxy:
+            secure.set_tunnel(self.url.hostname or "", self.url.port, _login("Proxy-Authorization", self.proxy))
+        return secure
+
+
+def route(url: str) -> Route:
+    """For `http://…` or `https://…`. Raises BadInput."""
+    parts = _split(url, "server")
+    proxy = _proxy(parts)
+    headers = _login("Authorization", parts)
+    if proxy is None or parts.scheme == "https":
+        return Route(parts, proxy, urlunsplit(("", "", parts.path or "/", parts.query, "")), headers)
+    whole = urlunsplit(("http", parts.netloc.rpartition("@")[2], parts.path, parts.query, ""))
+    return Route(parts, proxy, whole, headers | _login("Proxy-Authorization", proxy))
+
+
+def public(url: str) -> str:
+    """Without what may be secret."""
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def _split(url: str, what: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018  # raises for what is no port
+    except ValueError:
+        parts = SplitResult("", "", "", "", "")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise BadInput(f"{url.rpartition('@')[2]!r} is no address of a {what}", hint=HINT)
+    return parts
+
+
+def _proxy(parts: SplitResult) -> SplitResult | None:
+    proxies = urllib.request.getproxies_environment()
+    found = proxies.get(parts.scheme) or proxies.get("all")
+    if not found or urllib.request.proxy_bypass(parts.hostname or ""):
+        return None
+    proxy = _split(found if "://" in found else f"http://{found}", "proxy")
+    if proxy.scheme != "http":
+        raise BadInput(f"the proxy {public(found)!r} cannot be used", hint="use http://host:port")
+    return proxy
+
+
+def _login(header: str, parts: SplitResult) -> dict[str, str]:
+    if parts.username is None:
+        return {}
+    pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+    return {header: "Basic " + base64.b64encode(pair.encode()).decode()}
