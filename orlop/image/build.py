@@ -106,10 +106,10 @@ def make_image(ws: Workspace, steps: Steps, folder: Path, version: Version, key:
 def input_key(ws: Workspace) -> str:
     """A hash of all that decides the image, save the archive's own packages.
 
-    That is os/, this package, the modules of ours that are in the image, and the SDK's key.
+    That is os/, this package, the Python that goes into the image, and the SDK's key.
     """
     digest = hashlib.sha256(wanted_key().encode())
-    for name, path in runtime.ours().ours.items():
+    for name, path in runtime.sources():
         digest.update(f"{name} {path.stat().st_size}\n".encode() + path.read_bytes())
     for top in (ws.os_tree, Path(__file__).parent):
         for path in walk(top):

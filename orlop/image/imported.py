@@ -3,9 +3,9 @@
 Why by importing: what a module of the standard library imports depends on the interpreter that runs it. What is built
 into the interpreter, or frozen in it, takes no file.
 
-Modules of the standard library are stored as bytecode alone: smaller, and no look at a source. Ours keep their source
-beside it, so that a traceback shows the lines. The bytecode holds no time and is not compared with its source: both are
-in an image that does not change.
+Modules of the standard library and of others are stored as bytecode alone: smaller, and no look at a source. Ours keep
+their source beside it, so that a traceback shows the lines. The bytecode holds no time and is not compared with its
+source: both are in an image that does not change.
 
 Invariant: until everything is imported, this script itself imports nothing but what every one of ours does.
 """
@@ -21,14 +21,15 @@ if TYPE_CHECKING:
 LANDMARK = "os"  # frozen, but its file is how the interpreter finds its library
 
 
-def main(to: str, named: str, top: str, absent: str, *names: str) -> None:
+def main(to: str, named: str, top: str, others: str, absent: str, *names: str) -> None:
     """Copy what `names` import to the library folder `to`, which is called `named` on the machine, and print a report.
 
-    The last part of a name may be a name in a module. `top`: the folder our package is in; `absent`: modules, joined by
-    commas, that are made not to be there.
+    The last part of a name may be a name in a module. `top`: the folder our package is in; `others`: the folder of the
+    packages that are neither ours nor the standard library's; `absent`: modules, joined by commas, that are made not to
+    be there.
     """
     sys.modules.update(dict.fromkeys(absent.split(",")))  # type: ignore[arg-type]  # None stops an import
-    sys.path.append(top)
+    sys.path += [others, top]
     for name in (LANDMARK, *names):
         _import(name)
     loaded = sorted(
@@ -36,13 +37,15 @@ def main(to: str, named: str, top: str, absent: str, *names: str) -> None:
     )
 
     import json
+    import os
     from pathlib import Path
 
+    bases = (Path(others), Path(os.__file__).parent)
     for name, module in loaded:
         spec = module.__spec__
         where = module.__file__ if name == LANDMARK else spec.origin if spec and spec.has_location else None
         if where:
-            _store(Path(where), Path(to), named, Path(top))
+            _store(Path(where), Path(to), named, Path(top), bases)
     report = {"version": ".".join(map(str, sys.version_info[:3])), "modules": [name for name, _ in loaded]}
     print(json.dumps(report))  # noqa: T201
 
@@ -59,15 +62,13 @@ def _import(name: str) -> None:
             raise
 
 
-def _store(path: Path, to: Path, named: str, top: Path) -> None:
+def _store(path: Path, to: Path, named: str, top: Path, bases: tuple[Path, ...]) -> None:
     import importlib.util
-    import os
     import py_compile
     import shutil
-    from pathlib import Path
 
     own = path.is_relative_to(top / "orlop")
-    place = path.relative_to(top if own else Path(os.__file__).parent)
+    place = path.relative_to(top if own else next(base for base in bases if path.is_relative_to(base)))
     target = to / place
     target.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix != ".py" or own:

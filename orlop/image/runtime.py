@@ -1,9 +1,9 @@
 """The private Python that node programs run in: a root tree of its own at /usr/lib/orlop/runtime, not on PATH.
 
-It holds the interpreter, our modules for the node, and of the standard library just what those import. It works in two
-ways: started from the host (or the initrd), where it finds its modules beside itself and its shared libraries in the
-host's /usr/lib; and as the RootDirectory= of a system container, for which it has its own names for the same libraries.
-Those are hard links, which the usr image stores once.
+It holds the interpreter, our modules for the node, and of the standard library and of THIRD_PARTY just what those
+import. It works in two ways: started from the host (or the initrd), where it finds its modules beside itself and its
+shared libraries in the host's /usr/lib; and as the RootDirectory= of a system container, for which it has its own names
+for the same libraries. Those are hard links, which the usr image stores once.
 
 Invariant: what is in it follows from the sources of `orlop.node`. A module is there because an import statement leads
 to it (`ours`, then the run of `imported.py`), or because LATE names it.
@@ -12,16 +12,19 @@ to it (`ours`, then the run of `imported.py`), or because LATE names it.
 from __future__ import annotations
 
 import ast
+import importlib.metadata
+import importlib.util
 import json
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orlop.errors import BadInput
+from orlop.errors import BadInput, Missing
 from orlop.image.elf import Libraries
 from orlop.image.prune import walk
 from orlop.image.seal import EROFS
@@ -39,6 +42,8 @@ IMPORTED = Path(__file__).with_name("imported.py")
 LATE = (
     *("encodings.utf_8", "encodings.ascii", "encodings.latin_1"),  # of text, by name
     "encodings.utf_16_le",  # of a partition's label
+    "_strptime",  # of a moment in a document
+    "tuf.api.serialization.json",  # whenever metadata is read
     *("encodings.idna", "stringprep", "unicodedata"),  # of a host name, whenever one is looked up
     *("traceback", "runpy", "pkgutil"),  # python -m, and what prints a defect
     *("shutil", "locale"),  # the width of the terminal and the language, which argparse asks for
@@ -48,8 +53,10 @@ ABSENT = (
     *("bz2", "lzma", "_bz2", "_lzma"),  # shutil, for archives
     "_hashlib",  # the interpreter's own SHA-2 does, and OpenSSL is 5 MB to load
 )
-# packages that node programs may import beside the standard library and ours
-THIRD_PARTY: frozenset[str] = frozenset()
+# Packages that node programs may import beside the standard library and ours. They come from the environment that the
+# builder runs in: pure Python, pinned by hash in requirements/, the very files that the tests ran with. Debian's are
+# other versions, and bring `cryptography`; without it Ed25519 is verified in Python: 8 ms each, a handful a check.
+THIRD_PARTY = frozenset({"securesystemslib", "tuf"})
 # where systemd mounts what a system container sees; the root itself is read-only, so they must be there
 EMPTY_DIRS = (
     *("dev", "etc", "home", "proc", "root", "run", "sys", "tmp"),
@@ -94,7 +101,7 @@ def ours(top: Path = TOP) -> Modules:
     if unknown := {name.partition(".")[0] for name in others} - sys.stdlib_module_names - THIRD_PARTY:
         raise BadInput(
             f"the node's programs import {', '.join(sorted(unknown))}, which is not in their Python",
-            hint="do without, or name it in THIRD_PARTY of orlop/image/runtime.py and its package in os/mkosi.conf",
+            hint="do without, or name it in THIRD_PARTY of orlop/image/runtime.py, if it is nothing but Python",
         )
     return Modules(dict(sorted(found.items())), frozenset(others))
 
@@ -134,6 +141,25 @@ def _run(node: ast.AST) -> Iterator[ast.AST]:
         yield from _run(child)
 
 
+def third_party() -> dict[str, Path]:
+    """Where the builder's own copy of each of the packages is. Raises Missing."""
+    found = {}
+    for name in sorted(THIRD_PARTY):
+        spec = importlib.util.find_spec(name)
+        if spec is None or not spec.submodule_search_locations:
+            raise Missing(f"the Python package {name} is not installed, and goes into the image", hint="make setup")
+        found[name] = Path(spec.submodule_search_locations[0])
+    return found
+
+
+def sources() -> Iterator[tuple[str, Path]]:
+    """Every Python file that may go into the runtime, with a name that does not say where it is on this computer."""
+    yield from ours().ours.items()
+    for name, folder in third_party().items():
+        for path in sorted(folder.rglob("*.py")):
+            yield f"{name}/{path.relative_to(folder)}", path
+
+
 def install(ws: Workspace, tree: Path) -> dict[str, Any]:
     """Make the runtime in `tree`, whose packages are whole; returns what there is to say of it.
 
@@ -145,25 +171,26 @@ def install(ws: Workspace, tree: Path) -> dict[str, Any]:
     (place / PYTHON).parent.mkdir(parents=True)
     shutil.copy2(tree / PYTHON, place / PYTHON)
     named = f"/{PLACE}/{LIBRARY}"
-    arguments: list[str | Path] = [
-        place / LIBRARY,
-        named,
-        TOP.parent,
-        ",".join(ABSENT),
-        *sorted({*mine.ours, *mine.others, *LATE}),
-    ]
-    said = sdk_run(
-        ws,
-        [
-            *("env", "PYTHONHASHSEED=0", "PYTHONDONTWRITEBYTECODE=1"),
-            *(tree / PYTHON, "-s", "-S", "-P", IMPORTED, *arguments),
-        ],
-        what="collecting the Python modules of the node",
-        binds=[tree],
-        hint="its last line says which module cannot be imported, and ABSENT in orlop/image/runtime.py which must not",
-    )
+    with tempfile.TemporaryDirectory(prefix="third-party-", dir=tree.parent) as others:
+        for name, folder in third_party().items():
+            shutil.copytree(folder, Path(others) / name, ignore=shutil.ignore_patterns("__pycache__", "test*"))
+        arguments: list[str | Path] = [
+            *(place / LIBRARY, named, TOP.parent, others),
+            ",".join(ABSENT),
+            *sorted({*mine.ours, *mine.others, *LATE}),
+        ]
+        said = sdk_run(
+            ws,
+            [
+                *("env", "PYTHONHASHSEED=0", "PYTHONDONTWRITEBYTECODE=1"),
+                *(tree / PYTHON, "-s", "-S", "-P", IMPORTED, *arguments),
+            ],
+            what="collecting the Python modules of the node",
+            binds=[tree.parent],
+            hint="its last line says what cannot be imported, and ABSENT in orlop/image/runtime.py what must not be",
+        )
     about: dict[str, Any] = json.loads(said.splitlines()[-1])
-    return about | {"third_party": sorted(THIRD_PARTY)}
+    return about | {"third_party": {name: importlib.metadata.version(name) for name in sorted(THIRD_PARTY)}}
 
 
 def link_libraries(tree: Path) -> None:

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from urllib.parse import quote
+
+from tuf.api.metadata import TargetFile
 
 from orlop.errors import BadInput
 from orlop.model import channel as documents
@@ -22,6 +25,7 @@ from orlop.trust.verify import Trusted
 
 METADATA = "metadata/"
 TARGETS = "targets/"
+INDEXES = "indexes"  # the folder of the cache that holds images' indexes; who owns the cache removes old ones
 
 
 @dataclass(frozen=True)
@@ -69,15 +73,21 @@ def known(given: bytes, cache: Cache, channel: str, now: datetime) -> Found:
 
 
 def index(found: Found, go: Go, cache: Cache, fetch: Fetch) -> Index:
-    """The index of the image that a machine goes to. Raises Refused, Unreachable or BadInput."""
+    """The index of the image that a machine goes to, kept in the cache. Raises Refused, Unreachable or BadInput."""
     metadata, targets = Under(fetch, METADATA), Under(fetch, TARGETS)
     t, info = client.find(found.trusted, go.index, cache, metadata)
     if info is None:
         raise Refused(f"{go.index} is not signed by channel {found.channel.name}", hint=verify.HINT)
-    made = decode(client.target(t, info, targets))
+    raw = _kept(info, kept_index(go.index, info.hashes.get("sha256", "")), t, cache, targets)
+    made = decode(raw)
     if made.version != go.version:
         raise BadInput(f"{go.index} is the index of {made.version}", hint="tell the publisher of this repository")
     return made
+
+
+def kept_index(name: str, sha256: str) -> str:
+    """What the cache calls the index that is the target `name`: its hash is in the name, so it can be told alone."""
+    return f"{INDEXES}/{quote(sha256, safe='')}.{quote(name, safe='')}"
 
 
 def _document(t: Trusted, cache: Cache, metadata: Fetch, targets: Fetch, name: str, *, changed: bool) -> Found:
@@ -88,14 +98,18 @@ def _document(t: Trusted, cache: Cache, metadata: Fetch, targets: Fetch, name: s
             f"the repository has no channel {name}",
             hint=f"choose another one, or update this machine by hand: it reads {documents.SCHEMA}",
         )
-    kept = f"targets/{path}"
-    raw = cache.read(kept)
+    raw = _kept(info, f"targets/{path}", t, cache, targets)
+    return Found(documents.decode(raw, name), t, changed)
+
+
+def _kept(info: TargetFile, name: str, t: Trusted, cache: Cache, targets: Fetch) -> bytes:
+    """The target's bytes: those that are kept, when they are still what is signed, or the server's."""
     try:
-        raw = verify.target_bytes(info, raw or b"")
+        return verify.target_bytes(info, cache.read(name) or b"")
     except Refused:
         raw = client.target(t, info, targets)
-        cache.write(kept, raw)
-    return Found(documents.decode(raw, name), t, changed)
+    cache.write(name, raw)
+    return raw
 
 
 def _nothing(path: str, most: int) -> bytes | None:  # noqa: ARG001

@@ -2,6 +2,8 @@
 
     settings   what the machine's configuration says: /etc/orlop/update.toml
     engine     asks `orlop.model.decide` what is next, does it, notes it
+    catalog    what this machine should run, from a signed repository
+    unsigned   an image that somebody names by hand, for development
     journal    what is remembered, in a file that may be cut off or damaged
     writer     the order in which slot, labels and UKI are written
     plan       which blocks are here already, which must be fetched (pure)

@@ -1,0 +1,112 @@
+"""A machine follows a repository as `orlop release` makes it, over HTTP as `orlop release serve` gives it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from orlop.control.releases import edits
+from orlop.control.releases.repository import Change
+from orlop.control.releases.serve import server
+from orlop.model.channel import Channel
+from orlop.model.index import PARTS, file_name
+from orlop.model.memory import Memory
+from orlop.model.policy import Wait
+from orlop.model.update import Target
+from orlop.model.version import Version
+from orlop.node.update.catalog import Following, Myself, Repository
+from orlop.node.update.fetch import Blocks
+from orlop.node.update.plan import Run
+from orlop.trust.errors import Unreachable
+from tests.unit.control.releases.images import Publisher
+from tests.unit.control.releases.publishing import promote, release
+
+FIRST, SECOND = Version.parse("20261201.1"), Version.parse("20261201.2")
+
+
+@pytest.fixture
+def publisher(tmp_path: Path) -> Publisher:
+    made = Publisher(tmp_path / "publisher")
+    made.create()
+    return made
+
+
+@pytest.fixture
+def url(publisher: Publisher) -> Iterator[str]:
+    made = server(publisher.folder / "repo", "127.0.0.1", 0)
+    thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{made.server_address[1]}/"
+    made.shutdown()
+    made.server_close()
+    thread.join()
+
+
+def machine(p: Publisher, folder: Path, following: Following, secret: bytes = b"s" * 32) -> Repository:
+    return Repository(following, p.given, folder, Myself(secret, lambda: p.now, lambda: FIRST, Memory))
+
+
+def test_through_the_channels_to_every_byte(publisher: Publisher, url: str, tmp_path: Path) -> None:
+    release(publisher, str(FIRST))
+    release(publisher, str(SECOND), changed=5)
+    publisher.now += timedelta(hours=1)
+    dead = "http://127.0.0.1:9/"
+    alpha = machine(publisher, tmp_path / "alpha", Following((dead, url), "alpha"))
+    stable = machine(publisher, tmp_path / "stable", Following((url,), "stable"))
+    target = alpha.offer()
+    assert target is not None
+    assert target.version == SECOND
+    assert stable.offer() is None
+    assert stable.answer is not None
+    assert "has no version for x86-64 yet" in stable.answer.reason
+
+    index = alpha.index(target)
+    image = publisher.folder / "images" / str(SECOND)
+    for name in PARTS:
+        part = index.part(name)
+        blocks = Blocks(part, (part.blob.path, file_name(index.version, name)))
+        sent = b"".join(bytes(data) for _, data in alpha.fetcher(target).fetch(blocks, [Run(0, part.blocks)]))
+        assert sent == (image / file_name(SECOND, name)).read_bytes()
+
+    promote(publisher, "alpha", "stable")
+    publisher.now += timedelta(hours=1)
+    assert stable.offer() == target
+
+
+def test_a_halt_stops_who_waits_and_a_resume_lets_them_go_on(publisher: Publisher, url: str, tmp_path: Path) -> None:
+    release(publisher, str(FIRST))
+    release(publisher, str(SECOND))
+    publisher.now += timedelta(hours=1)
+
+    def publish(document: Channel) -> None:
+        publisher.repository.commit(publisher.repository.load(), Change(documents={"alpha": document}), publisher.now)
+
+    def document() -> Channel:
+        return publisher.repository.load().document("alpha")
+
+    follower = machine(publisher, tmp_path / "a", Following((url,), "alpha"))
+    publish(edits.halt(document(), SECOND, "it eats disks", publisher.now))
+    assert follower.offer() is None
+    assert follower.answer is not None
+    assert "is halted (it eats disks)" in follower.answer.reason
+    publish(edits.resume(document(), SECOND, publisher.now))
+    assert follower.offer() == Target(SECOND, follower.index(follower.named(SECOND)).root_hash)
+
+
+def test_a_server_that_goes_away_in_between(publisher: Publisher, url: str, tmp_path: Path) -> None:
+    release(publisher, str(FIRST))
+    release(publisher, str(SECOND))
+    publisher.now += timedelta(hours=1)
+    follower = machine(publisher, tmp_path / "a", Following((url,), "alpha"))
+    target = follower.offer()
+    assert target is not None
+    later = machine(publisher, tmp_path / "a", replace(follower.following, urls=("http://127.0.0.1:9/",)))
+    assert later.index(target) == follower.index(target)
+    with pytest.raises(Unreachable, match=r"does not give metadata/timestamp\.json"):
+        later.offer()
+    assert not isinstance(later.look(), Wait | None)
