@@ -59,8 +59,9 @@ ABSENT = (
 THIRD_PARTY = frozenset({"securesystemslib", "tuf"})
 # where systemd mounts what a system container sees; the root itself is read-only, so they must be there
 EMPTY_DIRS = (
-    *("dev", "etc", "home", "proc", "root", "run", "sys", "tmp"),
+    *("boot", "dev", "etc", "home", "mnt", "proc", "root", "run", "sys", "tmp"),
     *("var/cache", "var/lib", "var/log", "var/tmp"),
+    "usr/share/zoneinfo",
 )
 LINKS = {"bin": "usr/bin", "sbin": "usr/bin", "lib": "usr/lib", "lib64": "usr/lib64"}
 

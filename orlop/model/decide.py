@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from orlop.model.facts import Facts
-from orlop.model.memory import ASKED, FREE, HELD, KEPT, Memory
-from orlop.model.reboot import LOGIN_DELAY, Immediate, Strategy, may_reboot
+from orlop.model.memory import ASKED, BY_HAND, FREE, HELD, KEPT, NOW, Memory
+from orlop.model.reboot import LOGIN_DELAY, Immediate, May, Strategy, may_reboot
 from orlop.model.update import (
     Available,
     Blessed,
@@ -248,9 +248,7 @@ def _work(s: Snapshot) -> Step:
 
 def _reboot(s: Snapshot, target: Target) -> Step:
     memory = s.memory
-    may = may_reboot(
-        s.settings.strategy, s.now, sessions=s.sessions, since=memory.reboot_wanted_at, delay=s.settings.login_delay
-    )
+    may = _may_reboot(s)
     staged = f"{target.version} is staged"
     if not may.now:
         if memory.lock in (ASKED, HELD):
@@ -262,6 +260,15 @@ def _reboot(s: Snapshot, target: Target) -> Step:
     if s.settings.lock and memory.lock != HELD:
         return Step(Lock(), f"{staged}: asking for the reboot lock")
     return Step(Reboot(target), f"rebooting into {target.version}: {may.reason}")
+
+
+def _may_reboot(s: Snapshot) -> May:
+    if s.memory.reboot == NOW:
+        return May(now=True, reason="it was asked for")
+    if s.memory.reboot == BY_HAND:
+        return May(now=False, reason="the reboot was left to you: reboot the machine to finish the update")
+    since, delay = s.memory.reboot_wanted_at, s.settings.login_delay
+    return may_reboot(s.settings.strategy, s.now, sessions=s.sessions, since=since, delay=delay)
 
 
 def _unwanted(s: Snapshot, target: Target) -> str:

@@ -20,6 +20,7 @@ from orlop.model.update import Idle, State, Target
 from orlop.model.version import Version
 
 FREE, ASKED, HELD, KEPT = "free", "asked", "held", "kept"
+BY_STRATEGY, NOW, BY_HAND = "by-strategy", "now", "by-hand"
 MAX_EXCERPT = 4000  # characters of a console kept with a denied version
 
 
@@ -38,7 +39,8 @@ class Memory:
     """`hold` is why updates are held (empty: they are not). `failures` counts in a row; `retry_at` is when to go on.
 
     `lock` is what is known of the reboot lock: `asked` is noted before it is asked for, so that none is ever forgotten;
-    `kept` is one that stays taken after a failed update, to keep other machines from the same.
+    `kept` is one that stays taken after a failed update, to keep other machines from the same. `reboot` is what was
+    asked for with this update: `now`, whatever the strategy says, or `by-hand`, never by itself.
     """
 
     state: State = field(default_factory=Idle)
@@ -51,12 +53,14 @@ class Memory:
     retry_at: datetime | None = None
     reboot_wanted_at: datetime | None = None
     lock: str = FREE
+    reboot: str = BY_STRATEGY
 
     def to(self, state: State) -> Memory:
         """In another state: what was counted for the last one is over."""
         if state == self.state:
             return self
-        return replace(self, state=state, failures=0, retry_at=None, reboot_wanted_at=None)
+        reboot = BY_STRATEGY if isinstance(state, Idle) else self.reboot
+        return replace(self, state=state, failures=0, retry_at=None, reboot_wanted_at=None, reboot=reboot)
 
     def denies(self, version: Version) -> Denied | None:
         return next((d for d in self.denied if d.version == version), None)
@@ -91,6 +95,7 @@ def encode(memory: Memory) -> dict[str, Any]:
         "failure": memory.failure,
         "failures": memory.failures,
         "lock": memory.lock,
+        "reboot": memory.reboot,
         **{name: _stamp(at) if (at := getattr(memory, name)) else None for name in _MOMENTS},
     }
 
@@ -112,6 +117,7 @@ def decode(values: object) -> Memory:
         failure=_get(values, "failure", str),
         failures=_get(values, "failures", int),
         lock=_get(values, "lock", _lock),
+        reboot=_get(values, "reboot", _reboot),
         **moments,
     )
 
@@ -151,6 +157,12 @@ def _lock(found: object) -> str:
     if found not in (FREE, ASKED, HELD, KEPT):
         raise BadInput(f"{found!r} is no state of a lock")
     return str(found)
+
+
+def _reboot(found: object) -> str:
+    if found not in (None, BY_STRATEGY, NOW, BY_HAND):  # journals of older versions have none
+        raise BadInput(f"{found!r} is no way to reboot")
+    return BY_STRATEGY if found is None else str(found)
 
 
 def _stamp(at: datetime) -> str:

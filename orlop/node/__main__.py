@@ -1,7 +1,8 @@
 """The `orlop` command on a machine: `orlop VERB …`, or with the operator's words `orlop node VERB …`.
 
-Each verb is a module, imported when it is asked for, with `arguments(parser)` and `run(args)`, which returns the exit
-status. Errors are as everywhere: two lines, `error:` and `hint:`; the status is 2 then, as for a wrong call.
+Each verb is a module, or a name in one, imported when it is asked for, with `arguments(parser)` and `run(args)`, which
+returns the exit status. Errors are as everywhere: two lines, `error:` and `hint:`; the status is 2 then, as for a
+wrong call.
 """
 
 from __future__ import annotations
@@ -13,8 +14,14 @@ from collections.abc import Sequence
 
 from orlop.errors import OrlopError
 
-# verb: (module, what it does)
+# verb: (module, or module:name, and what it does)
 VERBS = {
+    "status": ("orlop.node.update.verbs.status", "what runs, and why this machine does or does not update"),
+    "update": ("orlop.node.update.verbs.update", "go to another version now"),
+    "rollback": ("orlop.node.update.verbs.change:rollback", "start the version in the other slot again"),
+    "hold": ("orlop.node.update.verbs.change:hold", "do not update, until `unhold`"),
+    "unhold": ("orlop.node.update.verbs.change:unhold", "update again"),
+    "denylist": ("orlop.node.update.verbs.denylist", "the versions that failed here"),
     "diff": ("orlop.node.diff", "what this machine has beyond its image and its configuration"),
     "reset": ("orlop.node.reset", "start over: empty /var, but for what is kept, and reboot"),
 }
@@ -27,8 +34,10 @@ def main(argv: Sequence[str]) -> int:
         asked = words[:1] in (["-h"], ["--help"])
         print(usage(), file=sys.stdout if asked else sys.stderr)
         return 0 if asked else COULD_NOT
-    module, about = VERBS[words[0]]
+    place, about = VERBS[words[0]]
+    module, _, name = place.partition(":")
     verb = importlib.import_module(module)
+    verb = getattr(verb, name) if name else verb
     parser = argparse.ArgumentParser(prog=f"orlop {words[0]}", description=about, allow_abbrev=False)
     verb.arguments(parser)
     args = parser.parse_args(words[1:])

@@ -46,7 +46,7 @@ from orlop.model.decide import (
 )
 from orlop.model.facts import reconcile
 from orlop.model.index import Index
-from orlop.model.memory import ASKED, FREE, HELD, KEPT, Denied, Memory
+from orlop.model.memory import ASKED, BY_STRATEGY, FREE, HELD, KEPT, Denied, Memory
 from orlop.model.update import Idle, Reverted, Staged, Target, Verifying
 from orlop.model.version import Version
 from orlop.node.update.fetch import Fetcher
@@ -271,23 +271,54 @@ class Engine:
 
     # what people ask for
 
-    def go_to(self, target: Target) -> None:
-        """Install this version, older or denied or not, and stay there: an older one holds updates. Raises BadInput."""
+    def go_to(self, target: Target, reboot: str = BY_STRATEGY) -> None:
+        """Install this version, older or denied or not, and stay there: an older one holds updates. Raises BadInput.
+
+        `reboot` is one of `orlop.model.memory`. Asked again for the same version, it changes that and nothing else.
+        """
         state, named = self.memory.state, replace(target, why="named")
         if target.version == self.writer.running:
             raise BadInput(f"{target.version} runs already")
         memory = self.memory
         if target.version < self.writer.running:
             memory = replace(memory, hold=f"{target.version} was asked for by name")
+        memory = replace(memory, reboot=reboot, retry_at=None)
+        if getattr(state, "target", None) == named:
+            self._save(memory, must=True)
+            return
         match state:
             case Idle() | update.Checking():
                 self._save(memory.to(update.found(update.check(Idle()), named)), must=True)
             case update.Available() | update.Fetching() | Verifying() | Staged():
                 self._save(memory.to(update.replace(state, named)), must=True)
             case _:
-                raise BadInput(
-                    f"the machine is in the middle of an update ({update.name_of(state)})", hint="wait until it is over"
-                )
+                raise self._in_the_middle()
+
+    def look(self, reboot: str = BY_STRATEGY) -> Target | None:
+        """Ask the catalog now. The version that the machine then goes to, or is on the way to; None: it stays.
+
+        Raises OrlopError when the catalog does not answer, BadInput in a boot that has yet to prove itself.
+        """
+        state = self.memory.state
+        if not isinstance(state, Idle | update.Available | update.Fetching | Verifying | Staged):
+            raise self._in_the_middle()
+        self.memory = replace(self.memory, retry_at=None)
+        self._check()
+        if self.memory.failure:
+            raise OrlopError(self.memory.failure)
+        step = decide(self.snapshot())
+        if isinstance(step.action, Drop):
+            return None
+        target = step.action.target if isinstance(step.action, Take) else getattr(self.memory.state, "target", None)
+        if isinstance(step.action, Take):
+            self._perform(step.action)
+        if target is not None:
+            self._save(replace(self.memory, reboot=reboot), must=True)
+        return target
+
+    def _in_the_middle(self) -> BadInput:
+        name = update.name_of(self.memory.state)
+        return BadInput(f"the machine is in the middle of an update ({name})", hint="wait until it is over")
 
     def hold(self, reason: str) -> None:
         self._save(replace(self.memory, hold=reason or "by hand"), must=True)

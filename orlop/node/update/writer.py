@@ -39,13 +39,18 @@ _USRHASH = b"usrhash="
 
 @dataclass
 class Progress:
-    """How far the writing is, in bytes of the whole payload; `step` names what is being done."""
+    """How far the writing is, in bytes of the whole payload; `step` names what is being done.
+
+    `done` can pass `total` a little: some blocks that are here are fetched with their neighbours, to ask less often.
+    `received` is what came over the network since the writing was begun or gone on with.
+    """
 
     step: str = ""
     total: int = 0
     done: int = 0
     fetched: int = 0
     reused: int = 0
+    received: int = 0
     tell: Callable[[Progress], None] = field(default=lambda _: None, repr=False)
 
     def moved(self, *, reused: int = 0, fetched: int = 0) -> None:
@@ -121,7 +126,9 @@ class Writer:
 
     def fill(self, index: Index, fetcher: Fetcher) -> None:
         """Write every block that is not there yet. Raises SourceError, NoSpace, Damaged; what is written stays."""
-        self.progress.step, self.progress.total, self.progress.done = "fetching", index.payload_bytes, 0
+        progress = self.progress
+        progress.step, progress.total = "fetching", index.payload_bytes
+        progress.done = progress.fetched = progress.reused = progress.received = 0
         for name in PARTS:
             with self._target(index, name) as target, self._running(name) as old:
                 self._fill(index, name, target, old, fetcher)
@@ -148,6 +155,7 @@ class Writer:
         paths = (part.blob.path, file_name(index.version, name))
         for first, data in fetcher.fetch(Blocks(part, paths), fetch):
             self._put(target, first * BLOCK, data)
+            self.progress.received = fetcher.bytes_in
             self.progress.moved(fetched=len(data))
 
     def _put(self, target: Device, at: int, data: memoryview | bytes) -> None:
@@ -186,6 +194,7 @@ class Writer:
                 if digests(memoryview(made)) != part.digests[first:end]:
                     raise Damaged("a patch makes other blocks than the release promises")
                 self._put(target, frame.first * BLOCK, made)
+                self.progress.received = fetcher.bytes_in
                 self.progress.moved(fetched=len(made))
                 del left[frame.first]
         except (SourceError, Damaged, Missing):  # a patch only saves bytes: without it the blocks are fetched

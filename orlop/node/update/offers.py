@@ -1,0 +1,89 @@
+"""Where versions come from: the repository this machine follows, or the place that somebody named.
+
+What was named by hand is remembered in the state folder, so that a daemon that starts anew goes on with it; it is
+forgotten when the next thing is asked for. Invariant: a version that was taken up under one name is never filled with
+blocks of another place that do not match its index: an index is found by the target's root hash.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from orlop.errors import BadInput, OrlopError
+from orlop.model.index import Index
+from orlop.model.policy import Go
+from orlop.model.update import Target
+from orlop.model.version import Version
+from orlop.node.update import unsigned
+from orlop.node.update.catalog import Repository
+from orlop.node.update.engine import Catalog
+from orlop.node.update.fetch import Fetcher, Pace
+from orlop.node.update.unsigned import Choice, Folder
+
+
+class Offers:
+    """A `Catalog`. `make` gives the repository at an address, with the machine's own keys."""
+
+    def __init__(
+        self, repository: Repository, folder: Path, make: Callable[[str], Repository], pace: Pace | None = None
+    ) -> None:
+        self.repository, self._folder, self._make, self._pace = repository, folder, make, pace
+        self._named: tuple[Choice, Catalog] | None = None
+        self._recall()
+
+    def _recall(self) -> None:
+        try:
+            choice = unsigned.recall(self._folder)
+            self._named = (choice, self._catalog(choice)) if choice else None
+        except OrlopError:  # damaged: the target will be asked for at the repository, which refuses or knows it
+            unsigned.forget(self._folder)
+
+    def _catalog(self, choice: Choice) -> Catalog:
+        if choice.unsigned:
+            return Folder(choice.url, pace=self._pace)
+        return self._make(choice.url) if choice.url else self.repository
+
+    def offer(self) -> Target | None:
+        return self.repository.offer()
+
+    def index(self, target: Target) -> Index:
+        return self._of(target).index(target)
+
+    def fetcher(self, target: Target) -> Fetcher:
+        return self._of(target).fetcher(target)
+
+    def _of(self, target: Target) -> Catalog:
+        if target.why == "named" and self._named and self._named[0].version == target.version:
+            return self._named[1]
+        return self.repository
+
+    def named(self, version: Version | None, place: str = "", *, unsigned_too: bool = False) -> Target:
+        """The version that was asked for, at `place` or where this machine gets its own. Raises OrlopError."""
+        catalog: Catalog
+        if unsigned_too:
+            if not place:
+                raise BadInput("what is unsigned is taken from a place that is named alone", hint="add --from")
+            folder = Folder(place, pace=self._pace)
+            catalog, target = folder, folder.named(version)
+        elif version is None:
+            raise BadInput(f"{place} may have many versions", hint="name one: --to VERSION")
+        else:
+            repository = self._make(place) if place else self.repository
+            catalog, target = repository, repository.named(version)
+        choice = Choice(place, target.version, unsigned_too)
+        if place:
+            unsigned.remember(self._folder, choice)
+        else:
+            unsigned.forget(self._folder)
+        self._named = (choice, catalog)
+        return target
+
+    def where(self) -> str:
+        """The address that was named last, empty when none was."""
+        return self._named[0].url if self._named else ""
+
+    def reason(self) -> str:
+        """Why the repository offers nothing now, in the words of its policy; empty when it does, or was never asked."""
+        answer = self.repository.answer
+        return "" if answer is None or isinstance(answer, Go) else answer.reason

@@ -1,0 +1,297 @@
+"""The daemon around an engine on a simulated machine: what people ask, what they are told, when it asks to reboot."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orlop.errors import BadInput, Busy, Missing, OrlopError
+from orlop.model import status
+from orlop.model.decide import Settings
+from orlop.model.reboot import Immediate, Off
+from orlop.model.update import Staged, Target
+from orlop.model.version import Version
+from orlop.node.update.daemon import LOOK_SECONDS, WATCH_SECONDS, Change, Daemon
+from orlop.node.update.fetch import Fetcher
+from orlop.node.update.host import Host
+from orlop.node.update.settings import UpdateSettings
+from tests.simulators.releases import Release, release
+from tests.simulators.world import World
+
+V1, V2, V3 = (Version.parse(f"2026120{n}.1") for n in (1, 2, 3))
+FIRST = release(str(V1), blocks=64)
+SECOND = release(str(V2), blocks=64, like=FIRST)
+
+
+@dataclass
+class Place:
+    """Where releases are asked for by name: the world's."""
+
+    world: World
+    asked: list[tuple[Version | None, str, bool]] = field(default_factory=list)
+    said: str = ""
+
+    def named(self, version: Version | None, place: str = "", *, unsigned_too: bool = False) -> Target:
+        self.asked.append((version, place, unsigned_too))
+        found = self.world.releases.get(version) if version else None
+        if found is None:
+            raise Missing(f"there is no {version}", hint="look again")
+        return found.target
+
+    def where(self) -> str:
+        return self.asked[-1][1] if self.asked else ""
+
+    def reason(self) -> str:
+        return self.said
+
+
+class Machine:
+    """A world whose engine the daemon drives; `told` are the lines for systemd, `log` those for the journal."""
+
+    def __init__(self, folder: Path, *, strategy: Off | Immediate | None = None, first: Release = FIRST) -> None:
+        self.settings = UpdateSettings(engine=Settings(strategy=strategy or Immediate()))
+        self.world = World(folder / "state", first, settings=self.settings.engine)
+        self.top = folder / "host"
+        self.place = Place(self.world)
+        self.told: list[str] = []
+        self.log: list[str] = []
+        self.daemon = self.start()
+
+    def start(self) -> Daemon:
+        return Daemon(
+            self.world.engine, self.place, self.settings, Host(self.top), say=self.log.append, tell=self.told.append
+        )
+
+    @property
+    def asked_to_reboot(self) -> bool:
+        return (self.top / "run/orlop/update/reboot").exists()
+
+    def turns(self, count: int = 40) -> float:
+        """So many turns of the loop, or until it has nothing to do; how long for."""
+        pause = 0.0
+        for _ in range(count):
+            pause = self.daemon.turn()
+            if pause:
+                break
+        return pause
+
+    def ask(self, name: str, **values: Any) -> dict[str, Any]:
+        """As a thread of the API does it, with the loop turning meanwhile."""
+        change = Change(name, values)
+        self.daemon._changes.put(change)
+        while not change.done.done():
+            self.daemon.turn()
+        return change.done.result()
+
+    def publish(self, found: Release) -> None:
+        self.world.releases[found.version] = found
+        self.world.healthy.add(found.version)
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return Machine(tmp_path)
+
+
+def test_a_machine_at_rest_says_what_runs_and_why_it_stays(machine: Machine) -> None:
+    assert machine.turns() == LOOK_SECONDS
+    found = machine.daemon.document()
+    running, other = found["slots"]
+    assert (running["slot"], running["version"], running["blessed"], running["running"]) == ("A", str(V1), True, True)
+    assert (other["slot"], other["version"], other["boots"]) == ("B", None, False)
+    assert found["state"] == {"is": "idle"} and found["progress"] is None
+    assert found["reason"] == f"running {V1}; no release is offered to this machine"
+    assert machine.told[-1] == f"STATUS={found['reason']}"
+    assert status.parse(__import__("json").dumps(found), "it") == found
+    assert f"A  {V1}, running, blessed" in status.lines(found)[0]
+
+
+def test_the_policy_has_the_last_word_on_why_nothing_is_offered(machine: Machine) -> None:
+    machine.place.said = "on stable; 20261202.1 reaches this machine in about 7 h, wave 3 of 5"
+    machine.turns()
+    assert machine.daemon.document()["reason"] == machine.place.said
+    machine.ask("hold", reason="a holiday")
+    machine.turns()
+    assert machine.daemon.document()["hold"] == "a holiday"
+
+
+def test_an_update_by_hand_is_staged_and_asks_for_a_reboot(machine: Machine) -> None:
+    machine.publish(SECOND)
+    answer = machine.ask("update", to=str(V2))
+    assert (answer["version"], answer["message"]) == (str(V2), f"going to {V2}")
+    machine.turns()
+    assert machine.asked_to_reboot
+    assert machine.daemon.document()["state"]["is"] == "rebooting"
+    with pytest.raises(Busy, match="is rebooting"):
+        machine.ask("hold")
+    assert any(line.startswith(f"fetching {V2}") for line in machine.log)
+
+
+@pytest.mark.parametrize("strategy", [Off(), Immediate()])
+def test_no_reboot_leaves_it_to_whoever_asked_and_asking_again_does_it(
+    tmp_path: Path, strategy: Off | Immediate
+) -> None:
+    machine = Machine(tmp_path, strategy=strategy)
+    machine.publish(SECOND)
+    machine.ask("update", to=str(V2), reboot=False)
+    machine.turns()
+    assert isinstance(machine.world.engine.memory.state, Staged) and not machine.asked_to_reboot
+    assert "the reboot was left to you" in machine.daemon.document()["reason"]
+    machine.world.start_engine()  # a daemon that starts anew has not forgotten
+    machine.daemon = machine.start()
+    machine.turns()
+    assert not machine.asked_to_reboot
+    machine.ask("update", to=str(V2))
+    machine.turns()
+    assert machine.asked_to_reboot, "the strategy is for updates that nobody asked for"
+
+
+def test_an_update_without_a_name_takes_what_is_offered(machine: Machine) -> None:
+    assert machine.ask("update")["version"] is None
+    machine.publish(SECOND)
+    machine.world.offered = SECOND.target
+    assert machine.ask("update")["version"] == str(V2)
+    machine.turns()
+    assert machine.asked_to_reboot
+
+
+def test_a_change_interrupts_the_writing_which_goes_on_after_it(machine: Machine) -> None:
+    machine.publish(SECOND)
+    hold = Change("hold", {"reason": "wait"})
+    given, begun = machine.world.fetcher, []
+
+    def fetcher(target: Target) -> Fetcher:
+        begun.append(target)
+        if not hold.done.done():
+            machine.daemon._changes.put(hold)
+        return given(target)
+
+    machine.world.fetcher = fetcher  # type: ignore[method-assign]
+    machine.ask("update", to=str(V2), reboot=False)
+    while not hold.done.done():
+        machine.daemon.turn()
+    assert hold.done.result()["status"]["hold"] == "wait"
+    assert len(begun) == 2
+    assert machine.world.engine.memory.failures == 0
+    machine.turns()
+    assert isinstance(machine.world.engine.memory.state, Staged), "what was asked for by name is not held"
+
+
+def test_a_change_from_another_thread_waits_for_the_loop(machine: Machine) -> None:
+    got: list[dict[str, Any]] = []
+    thread = threading.Thread(target=lambda: got.append(machine.daemon.change("hold", {"reason": "x"})))
+    thread.start()
+    while thread.is_alive():
+        machine.daemon.turn()
+    thread.join()
+    assert got[0]["message"] == "updates are held: x"
+    assert machine.ask("unhold")["status"]["hold"] == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "says"),
+    [
+        ("update", {"to": "yesterday"}, "to is 'yesterday', must be a version"),
+        ("update", {"too": "20261202.1"}, "too is unknown here"),
+        ("update", {"reboot": "no"}, "reboot is no true or false"),
+        ("update", {"to": str(V3)}, f"there is no {V3}"),
+        ("update", {"to": str(V1)}, f"{V1} runs already"),
+        ("rollback", {}, "there is no other version"),
+        ("rollback", {"x": 1}, "x is unknown"),
+        ("hold", {"reason": 7}, "reason is no text"),
+        ("unhold", {"reason": ""}, "reason is unknown"),
+        ("allow", {"version": str(V2)}, "is not on the deny list"),
+        ("allow", {}, "version is missing"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_and_changes_nothing(
+    machine: Machine, name: str, values: dict[str, Any], says: str
+) -> None:
+    machine.turns()
+    before = machine.world.engine.memory
+    with pytest.raises(OrlopError, match=says):
+        machine.ask(name, **values)
+    assert machine.world.engine.memory == before
+
+
+def test_back_by_hand(machine: Machine) -> None:
+    machine.publish(SECOND)
+    machine.ask("update", to=str(V2))
+    machine.turns()
+    machine.world.boot()
+    machine.daemon = machine.start()
+    assert machine.turns() == WATCH_SECONDS, "a boot that is yet to be judged is watched"
+    machine.world.bless()
+    machine.turns()
+    assert machine.daemon.document()["slots"][1]["blessed"]
+    (machine.top / "run/orlop/update/reboot").unlink()
+    assert machine.ask("rollback")["message"] == "the machine reboots into the other version"
+    assert machine.asked_to_reboot
+    machine.world.boot()
+    machine.daemon = machine.start()
+    machine.turns()
+    found = machine.daemon.document()
+    assert found["slots"][0]["running"] and found["denied"][0]["version"] == str(V2)
+    assert machine.ask("allow", version=str(V2))["status"]["denied"] == []
+
+
+def test_a_reboot_that_does_not_come_is_asked_for_again(machine: Machine) -> None:
+    from datetime import timedelta
+
+    machine.publish(SECOND)
+    machine.ask("update", to=str(V2))
+    machine.turns()
+    asked = machine.top / "run/orlop/update/reboot"
+    asked.unlink()
+    machine.turns()
+    assert not asked.exists()
+    machine.world.now += timedelta(minutes=6)
+    machine.turns()
+    machine.turns()
+    assert asked.exists()
+
+
+def test_a_machine_that_cannot_update_says_why(tmp_path: Path) -> None:
+    machine = Machine(tmp_path)
+    why = "/etc/orlop/update.toml: chanel is unknown"
+    daemon = Daemon(
+        None, machine.place, machine.settings, Host(tmp_path), problem=why, say=print, tell=machine.told.append
+    )
+    assert daemon.turn() == LOOK_SECONDS
+    found = daemon.document()
+    assert (found["reason"], found["slots"], found["state"]) == (why, [], {"is": "idle"})
+    assert "orlop_update_info" in daemon.metrics() and status.lines(found)
+    machine.daemon = daemon
+    with pytest.raises(BadInput, match=r"does not update: .*chanel"):
+        machine.ask("update")
+
+
+def test_the_progress_is_told_with_rate_and_time(tmp_path: Path) -> None:
+    machine = Machine(tmp_path)
+    machine.publish(SECOND)
+    now = [0.0]
+
+    def clock() -> float:
+        now[0] += 0.05
+        return now[0]
+
+    daemon = Daemon(
+        machine.world.engine, machine.place, machine.settings, Host(machine.top),
+        clock=clock, say=machine.log.append, tell=machine.told.append,
+    )  # fmt: skip
+    machine.daemon = daemon
+    machine.ask("update", to=str(V2), reboot=False)
+    machine.turns()
+    lines = [line for told in machine.told for line in told.splitlines() if line.startswith("STATUS=fetching: ")]
+    assert lines and all("MB received" in line for line in lines)
+    assert any("MB/s, about" in line for line in lines)
+    progress = daemon.document()["progress"]
+    assert progress["done"] == progress["total"] == SECOND.index.payload_bytes
+    assert 0 < progress["received"] < progress["total"] and progress["reused"] > progress["total"] // 2
+    text = daemon.metrics()
+    assert 'orlop_update_state{state="staged"} 1' in text and 'orlop_update_state{state="idle"} 0' in text
+    assert f"orlop_update_progress_total_bytes {progress['total']}" in text
