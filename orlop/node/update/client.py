@@ -15,23 +15,24 @@ from orlop.errors import BadInput, Missing, OrlopError
 from orlop.model import status
 from orlop.node.update.api import SOCKET
 
-SECONDS = 330.0  # a change may wait for the engine
+SECONDS = 20.0
+CHANGE_SECONDS = 330.0  # a change may wait for the engine
 
 
 class _Connection(http.client.HTTPConnection):
-    def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=SECONDS)
+    def __init__(self, path: Path, seconds: float) -> None:
+        super().__init__("localhost", timeout=seconds)
         self._path = path
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(SECONDS)
+        self.sock.settimeout(self.timeout)
         self.sock.connect(str(self._path))
 
 
 def ask(method: str, path: str, values: dict[str, Any] | None = None, *, at: Path = SOCKET) -> dict[str, Any]:
     """The answer's object. Raises OrlopError: the engine's own words, or that it does not answer."""
-    connection = _Connection(at)
+    connection = _Connection(at, SECONDS if method == "GET" else CHANGE_SECONDS)
     try:
         connection.request(method, path, None if values is None else json.dumps(values))
         response = connection.getresponse()

@@ -230,10 +230,10 @@ class Daemon:
         said = self.problem or self._step.reason
         more = self.offers.reason()
         idle = self.engine is not None and not hasattr(self.engine.memory.state, "target")
-        if self.problem or not idle or not more or not isinstance(self._step.action, Rest):
+        if self.problem or not idle or not isinstance(self._step.action, Rest):
             return said
-        held = self.engine is not None and (self.engine.memory.hold or self.engine.memory.failure)
-        return said if held else more
+        assert self.engine is not None
+        return self.engine.memory.failure or more or said
 
     def _slots(self) -> list[status.Document]:
         if self.engine is None:
