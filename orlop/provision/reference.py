@@ -23,12 +23,15 @@ _FILES = """\
 |---|---|---|---|
 | `hostname` | `/etc/hostname` | 0644 | systemd |
 | `update` | `/etc/orlop/update.toml` | 0644 | the update engine |
+| `health` | `/etc/orlop/health.conf` | 0644 | the health check |
+| `health.checks[]` | `/etc/orlop/health.d/NAME` | 0755 | the health check |
 | `cluster` | `/etc/orlop/cluster.toml` | 0600 | the agent |
 | `trust.keys[]` | `/etc/orlop/keys.d/NAME.pem` | 0644 | the update engine |
 | `quadlets[]` | `/etc/containers/systemd/NAME` and `NAME.d/DROPIN` | 0644 | podman's Quadlet generator |
 
 The TOML files begin with `format = 1` and hold, under the names of the sections above, exactly the keys that were
-given; the program that reads them knows the defaults. `window` and `lock` are tables of their own.
+given; the program that reads them knows the defaults. `window` and `lock` are tables of their own. `health.conf` has
+`TIMEOUT=` and `SOAK=`, in seconds.
 """
 
 

@@ -71,6 +71,23 @@ UPDATE = Type(
         one("lock", LOCK, "lock to hold while rebooting, so that not all machines of a group do at once"),
     ),
 )
+HEALTH_CHECK = Type(
+    "health_check",
+    (
+        string("name", "file name; checks run in the order of their names", required=True),
+        string("contents", "text of the program: a script for `/bin/sh`"),
+        string("contents_local", "file below the files directory that holds the program"),
+    ),
+    key="name",
+)
+HEALTH = Type(
+    "health",
+    (
+        string("timeout", "time each check has to answer: `30s`, `2m`; 1 s to 10 min", default="60s"),
+        string("soak", "how long everything must stay well before there is a verdict; at most `24h`", default="0s"),
+        many("checks", HEALTH_CHECK, "programs that say whether a boot is good: it is when they return 0"),
+    ),
+)
 CLUSTER = Type(
     "cluster",
     (
@@ -107,6 +124,7 @@ ORLOP = Type(
         *BASE,
         string("hostname", "name of the machine → `/etc/hostname`", json=None),
         one("update", UPDATE, "updates of the operating system → `/etc/orlop/update.toml`", json=None),
+        one("health", HEALTH, "what a good boot is → `/etc/orlop/health.conf`, `/etc/orlop/health.d/NAME`", json=None),
         one("cluster", CLUSTER, "joining a cluster → `/etc/orlop/cluster.toml` (mode 0600)", json=None),
         one("trust", TRUST, "trusted keys → `/etc/orlop/keys.d/NAME.pem`", json=None),
         many("quadlets", QUADLET, "containers → `/etc/containers/systemd/NAME`", json=None),

@@ -23,6 +23,9 @@ _TIME = r"([01][0-9]|2[0-3]):[0-5][0-9]"
 _ZONE = r"[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+){0,2}"
 _CA_HASH = r"sha256:[0-9a-f]{64}"
 _PAIR = r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}=[A-Za-z0-9._/-]{0,63}"
+_DURATION = r"(0|[1-9][0-9]{0,5})(s|m|h)"
+_SECONDS = {"s": 1, "m": 60, "h": 3600}
+_SHELLS = ("/bin/sh", "/usr/bin/sh", "/usr/bin/env sh")
 _PEM = r"\s*-----BEGIN PUBLIC KEY-----\s([A-Za-z0-9+/=\s]+)-----END PUBLIC KEY-----\s*"
 _ED25519 = bytes.fromhex("302a300506032b6570032100")  # the DER before the 32 bytes of the key
 
@@ -67,6 +70,7 @@ def check(root: Obj, report: Report) -> None:
     if len(root.text("hostname") or "") > 64:
         report.error(root.at("hostname"), "a host name has at most 64 characters")
     _update(root.obj("update"), report)
+    _health(root.obj("health"), report)
     _cluster(root.obj("cluster"), report)
     for key in root.obj("trust").objs("keys"):
         _match(key, "name", _FILE_NAME, "letters, digits, `.`, `_` and `-`", report)
@@ -96,6 +100,23 @@ def _update(update: Obj, report: Report) -> None:
     if lock.has("url") and (reason := urls.http_problem(lock.text("url") or "")):
         report.error(lock.at("url"), f"url: {reason}")
     _match(lock, "group", r"[A-Za-z0-9.-]+", "letters, digits, `.` and `-`", report)
+
+
+def _health(health: Obj, report: Report) -> None:
+    for name, least, most, said in (("timeout", 1, 600, "1 s to 10 minutes"), ("soak", 0, 86400, "at most 24 hours")):
+        _match(health, name, _DURATION, "a number and s, m or h, as in `90s`", report)
+        value = seconds(health.text(name) or "")
+        if value is not None and not least <= value <= most:
+            report.error(health.at(name), f"{name} cannot be {health.text(name)!r}", said)
+    for check in health.objs("checks"):
+        _match(check, "name", _FILE_NAME, "letters, digits, `.`, `_` and `-`", report)
+        _one_of(check, "contents", "contents_local", report)
+
+
+def seconds(duration: str) -> int | None:
+    """A number and its unit in seconds; None if it is no duration."""
+    found = re.fullmatch(_DURATION, duration)
+    return int(found[1]) * _SECONDS[found[2]] if found else None
 
 
 def _cluster(cluster: Obj, report: Report) -> None:
@@ -146,6 +167,19 @@ def check_quadlet(name: str, text: str, place: Place, report: Report) -> None:
         elif kind in _STARTED and "Install" not in parsed.sections and ("Container", "Pod") not in parsed.options:
             hint = "add [Install] with `WantedBy=multi-user.target`"
             report.warn(place, f"{name} has no [Install] section, so it is not started at boot", hint)
+
+
+def check_program(text: bytes, place: Place, report: Report) -> None:
+    """A health check must be something this system can run."""
+    first = text.split(b"\n", 1)[0].decode("utf-8", "replace").rstrip()
+    shell = re.fullmatch(r"#!\s*(\S+(?:\s+sh)?)(?:\s+-\S+)*", first)
+    if text.startswith(b"\x7fELF"):
+        return
+    if not first.startswith("#!"):
+        report.error(place, "this is no program: it does not begin with `#!`", "begin the script with `#!/bin/sh`")
+    elif shell is None or re.sub(r"\s+", " ", shell[1]) not in _SHELLS:
+        hint = "write it for `/bin/sh`, or let it ask a container: `podman exec`"
+        report.warn(place, f"the image has no interpreter {first[2:].strip()[:60]!r}", hint)
 
 
 def check_key(text: bytes, place: Place, report: Report) -> None:

@@ -4,6 +4,7 @@
 |------------|---------------------------------------|------|---------|
 | `hostname` | `/etc/hostname`                       | 0644 | systemd |
 | `update`   | `/etc/orlop/update.toml`              | 0644 | update engine |
+| `health`   | `/etc/orlop/health.conf` (`KEY=SECONDS`), `/etc/orlop/health.d/NAME` | 0644, 0755 | health check |
 | `cluster`  | `/etc/orlop/cluster.toml`             | 0600 | agent (holds the join token) |
 | `trust`    | `/etc/orlop/keys.d/NAME.pem`          | 0644 | update engine |
 | `quadlets` | `/etc/containers/systemd/NAME`, drop-ins in `NAME.d/` | 0644 | podman's Quadlet generator |
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 from orlop.provision.local import LocalFiles
 from orlop.provision.report import Report
-from orlop.provision.rules.settings import check_key, check_quadlet
+from orlop.provision.rules.settings import check_key, check_program, check_quadlet, seconds
 from orlop.provision.source import Place
 from orlop.provision.spec_base import FILE, OWNER_GROUP, OWNER_USER, RESOURCE, STORAGE
 from orlop.provision.sugar.resources import read, with_data
@@ -35,6 +36,8 @@ def desugar(root: Obj, files: LocalFiles, report: Report) -> Obj:
         if root.has(name):
             settings = root.obj(name)
             made_files.append(_file(f"{ETC}/{name}.toml", toml(settings, name), settings.place, mode))
+    if root.has("health"):
+        made_files += _health(root.obj("health"), files, report)
     for key in root.obj("trust").objs("keys"):
         text, place = _text(key, "public_key", "local", files, report)
         if text is not None:
@@ -48,6 +51,18 @@ def desugar(root: Obj, files: LocalFiles, report: Report) -> Obj:
     everything = storage.seq("files") if storage.has("files") else listed(root.place, [])
     everything = everything.plus(*made_files)
     return root.put("storage", storage.put("files", everything), storage.place)
+
+
+def _health(health: Obj, files: LocalFiles, report: Report) -> list[Obj]:
+    given = {name: seconds(health.text(name) or "") for name in ("timeout", "soak") if health.has(name)}
+    lines = ["# Written from `health` of this machine's configuration", *(f"{n.upper()}={v}" for n, v in given.items())]
+    out = [_file(f"{ETC}/health.conf", "\n".join([*lines, ""]), health.place)]
+    for check in health.objs("checks"):
+        text, place = _text(check, "contents", "contents_local", files, report)
+        if text is not None:
+            check_program(text, place, report)
+            out.append(_file(f"{ETC}/health.d/{check.text('name')}", text, check.place, 0o755))
+    return out
 
 
 def _quadlet(quadlet: Obj, files: LocalFiles, report: Report) -> list[Obj]:

@@ -63,6 +63,50 @@ def test_only_what_was_given_is_written() -> None:
     }
 
 
+def test_health() -> None:
+    body = """
+        health:
+          timeout: 2m
+          soak: 1h
+          checks:
+            - {name: 10-web, contents: "#!/bin/sh\\nexit 0\\n"}
+            - {name: 20-disk, contents_local: disk}
+        """
+    made = files(body, Memory({"disk": b"#! /usr/bin/env sh\ndf /\n"}))
+    said = "# Written from `health` of this machine's configuration\nTIMEOUT=120\nSOAK=3600\n"
+    assert (made["/etc/orlop/health.conf"]["text"], made["/etc/orlop/health.conf"]["mode"]) == (said, 0o644)
+    web, disk = made["/etc/orlop/health.d/10-web"], made["/etc/orlop/health.d/20-disk"]
+    assert (web["text"], web["mode"]) == ("#!/bin/sh\nexit 0\n", 0o755)
+    assert disk["text"] == "#! /usr/bin/env sh\ndf /\n"
+
+
+def test_health_settings_not_given_are_the_machines() -> None:
+    assert files("health: {soak: 0s}")["/etc/orlop/health.conf"]["text"].splitlines()[1:] == ["SOAK=0"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"#!/bin/sh\n", None),
+        (b"#! /usr/bin/sh -eu\n", None),
+        (b"\x7fELF\x02\xff", None),
+        (b"#!/bin/bash\n", "warning the image has no interpreter '/bin/bash'"),
+        (b"#!/usr/bin/env python3\n", "warning the image has no interpreter '/usr/bin/env python3'"),
+        (b"exit 0\n", "error this is no program: it does not begin with `#!`"),
+        (b"", "error this is no program: it does not begin with `#!`"),
+    ],
+)
+def test_program_of_a_health_check(text: bytes, message: str | None) -> None:
+    body = "health: {checks: [{name: a, contents_local: a}]}"
+    entries = run(body, ORLOP, Memory({"a": text})).report.entries
+    assert [f"{e.severity.value} {e.message}" for e in entries] == ([message] if message else [])
+
+
+def test_a_bad_health_setting_is_shown_where_it_is() -> None:
+    (found,) = findings("health: {timeout: 60s,\n  soak: 5 min}", ORLOP)
+    assert found == "error 2:9 $.health.soak soak cannot be '5 min'"
+
+
 def test_cluster_is_for_root_alone() -> None:
     made = files(
         f"""
@@ -148,6 +192,21 @@ CLUSTER = "servers: [https://a], token: t, ca_hash: 'sha256:" + "0" * 64 + "'"
         ("update: {urls: ['https://a', 'https://a']}", "'https://a' is given twice"),
         ("update: {lock: {group: a}}", "url is missing"),
         ("update: {lock: {url: x}}", "url: it has no scheme"),
+        ("health: {timeout: 60}", "timeout cannot be '60'"),
+        ("health: {timeout: 0s}", "timeout cannot be '0s'"),
+        ("health: {timeout: 11m}", "timeout cannot be '11m'"),
+        ("health: {timeout: 1m30s}", "timeout cannot be '1m30s'"),
+        ("health: {soak: '5m; reboot'}", "soak cannot be '5m; reboot'"),
+        ("health: {soak: 25h}", "soak cannot be '25h'"),
+        ("health: {soak: -1s}", "soak cannot be '-1s'"),
+        ("health: {checks: [{name: a}]}", "contents is missing"),
+        ("health: {checks: [{name: ../a, contents: '#!/bin/sh'}]}", "name cannot be '../a'"),
+        ("health: {checks: [{name: .a, contents: '#!/bin/sh'}]}", "name cannot be '.a'"),
+        ("health: {checks: [{name: a, contents: x, contents_local: y}]}", "contents and contents_local are both given"),
+        (
+            "health: {checks: [{name: a, contents: '#!/bin/sh'}, {name: a, contents: '#!/bin/sh'}]}",
+            "'a' is given twice",
+        ),
         ("cluster: {token: a}", "servers is missing"),
         ("cluster: {" + CLUSTER.replace("https", "http") + "}", "servers: it must begin with https://"),
         ("cluster: {" + CLUSTER.replace("sha256", "md5") + "}", "ca_hash cannot be 'md5:" + "0" * 56 + "'"),

@@ -1,0 +1,160 @@
+"""The shell that runs the user's health checks, with a real shell and a real timeout(1): what becomes of a check that
+is well, fails, hangs, leaves children behind or says odd things; and settings files of every kind, none evaluated.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+OS = Path(__file__).parents[3] / "os" / "mkosi.extra" / "usr" / "lib" / "orlop"
+
+
+def sh(script: str, *args: str | Path, timeout: float = 30) -> subprocess.CompletedProcess[str]:
+    words = ["sh", "-uc", f". {OS}/health-user; {script}", "sh", *map(str, args)]
+    return subprocess.run(words, capture_output=True, text=True, timeout=timeout, check=False, errors="replace")
+
+
+@pytest.fixture
+def check(tmp_path: Path) -> Path:
+    return tmp_path / "10-web"
+
+
+def verdict(check: Path, text: str | bytes, seconds: int = 20) -> tuple[int, str]:
+    check.write_bytes(text.encode() if isinstance(text, str) else text)
+    check.chmod(0o755)
+    ran = sh('user_check "$1" "$2"', check, str(seconds))
+    assert ran.stderr == ""
+    return ran.returncode, ran.stdout.removesuffix("\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("#!/bin/sh\necho all is well\n", ""),
+        ("#!/bin/sh\nexit 3\n", "10-web failed (3)"),
+        ("#!/bin/sh\necho first\necho no answer on :80 >&2\necho\nexit 1\n", "10-web failed (1): no answer on :80"),
+        ("#!/bin/sh\nprintf 'a\\033[31mb\\n'; exit 1\n", "10-web failed (1): a[31mb"),
+        (
+            "#!/bin/sh\ni=0; while [ $i -lt 300 ]; do printf x; i=$((i+1)); done; exit 1\n",
+            f"10-web failed (1): {'x' * 200}",
+        ),
+        ("#!/bin/sh\nkill -9 $$\n", "10-web failed (137): Killed"),
+        ("#!/bin/sh\nexit 124\n", "10-web failed (124)"),
+        ("#!/bin/sh\nread -r a && exit 1; exit 0\n", ""),
+    ],
+)
+def test_what_a_check_says_and_returns(check: Path, text: str, said: str) -> None:
+    assert verdict(check, text) == (1 if said else 0, said)
+
+
+def test_a_check_whose_interpreter_is_not_there(check: Path) -> None:
+    status, said = verdict(check, "#!/nowhere/sh\n")
+    assert status == 1
+    assert said.startswith("10-web failed (127): ")
+
+
+@pytest.mark.parametrize("trap", ["", "trap '' TERM\n"])
+def test_a_check_that_hangs_is_killed_with_its_children(check: Path, tmp_path: Path, trap: str) -> None:
+    began = time.monotonic()
+    text = (
+        f"#!/bin/sh\n{trap}(while :; do echo x >> {tmp_path}/alive; sleep 0.1; done) &\nwhile :; do sleep 0.1; done\n"
+    )
+    assert verdict(check, text, seconds=1) == (1, "10-web did not answer within 1 s")
+    assert time.monotonic() - began < 10
+    written = (tmp_path / "alive").stat().st_size
+    time.sleep(0.5)
+    assert (tmp_path / "alive").stat().st_size == written
+
+
+def test_what_cannot_be_run_is_bad(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("#!/bin/sh\n")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to("nowhere")
+    for name in ("text", "folder", "link"):
+        ran = sh('user_check "$1" 5', tmp_path / name)
+        assert (ran.returncode, ran.stdout) == (1, f"{name} cannot be run: it is no executable file\n")
+
+
+def settings(file: Path) -> list[str]:
+    ran = sh('settings "$1"; printf "%s\\n" "$timeout" "$soak" "$settings_problem"', file)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    return ran.stdout.split("\n")[:3]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("", ["60", "0", ""]),
+        ("# a comment\n\nTIMEOUT=5\nSOAK=300\n", ["5", "300", ""]),
+        ("SOAK=1", ["60", "1", ""]),
+    ],
+)
+def test_settings(tmp_path: Path, text: str, found: list[str]) -> None:
+    (tmp_path / "health.conf").write_text(text)
+    assert settings(tmp_path / "health.conf") == found
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("TIMEOUT=60s\n", "line 1: TIMEOUT needs a whole number of seconds"),
+        ("TIMEOUT=$(touch OWNED)\n", "line 1: TIMEOUT needs a whole number of seconds"),
+        ("SOAK=1;touch OWNED\n", "line 1: SOAK needs a whole number of seconds"),
+        ("SOAK=a[$(touch OWNED)]\n", "line 1: SOAK needs a whole number of seconds"),
+        ("touch OWNED\n", "line 1: only TIMEOUT=SECONDS and SOAK=SECONDS are known"),
+        ("PATH=/tmp\n", "line 1: only TIMEOUT=SECONDS and SOAK=SECONDS are known"),
+        ("SOAK=-1\n", "line 1: SOAK needs a whole number of seconds"),
+        ("SOAK=\n", "line 1: SOAK needs a whole number of seconds"),
+        ("SOAK=010\n", "line 1: SOAK needs a whole number of seconds"),
+        ("SOAK=99999999999999999999\n", "line 1: SOAK needs a whole number of seconds"),
+        ("SOAK=86401\n", "line 1: SOAK must be 0 to 86400"),
+        ("SOAK=1\nTIMEOUT=0\n", "line 2: TIMEOUT must be 1 to 600"),
+        ("SOAK=1\nSOAK=2\n", "line 2: SOAK is given twice"),
+    ],
+)
+def test_settings_that_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, why: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "health.conf"
+    file.write_text(text)
+    assert settings(file) == ["60", "0", f"{file}, {why}"]
+    assert not (tmp_path / "OWNED").exists()
+
+
+def test_settings_that_are_no_file(tmp_path: Path) -> None:
+    assert settings(tmp_path / "none") == ["60", "0", ""]
+    assert settings(tmp_path) == ["60", "0", f"{tmp_path} cannot be read"]
+
+
+def keep(folder: Path, version: str, reason: str, rest: bytes) -> int:
+    words: list[str | Path] = ["sh", OS / "failure", version, reason, "-"]
+    return subprocess.run(
+        words, input=rest, env={"PATH": "/usr/bin:/bin", "ORLOP_FAILURES": str(folder)}, check=False
+    ).returncode
+
+
+def test_a_failure_is_kept_short_whole_and_readable(tmp_path: Path) -> None:
+    folder = tmp_path / "failures"
+    assert keep(folder, "20261125.1", "bad verdict: x", b"old\n" + b"y" * 40_000 + b"\nthe end\n") == 0
+    kept = folder / "20261125.1.txt"
+    assert kept.read_text().startswith("bad verdict: x\n\ny")
+    assert kept.read_text().endswith("y\nthe end\n")
+    assert kept.stat().st_size <= 16384
+    assert kept.stat().st_mode & 0o777 == 0o644
+    assert keep(folder, "20261125.1", "bad verdict: later", b"") == 0
+    assert kept.read_text() == "bad verdict: later\n\n"
+
+
+def test_failures_do_not_pile_up(tmp_path: Path) -> None:
+    for number in range(14):
+        assert keep(tmp_path, f"20261125.{number}", "r", b"") == 0
+        time.sleep(0.02)
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(f"20261125.{n}.txt" for n in range(4, 14))
+
+
+def test_a_name_that_is_no_version_is_refused(tmp_path: Path) -> None:
+    assert keep(tmp_path / "failures", "../x", "r", b"") == 1
+    assert list(tmp_path.iterdir()) == []
