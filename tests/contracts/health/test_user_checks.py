@@ -158,3 +158,37 @@ def test_failures_do_not_pile_up(tmp_path: Path) -> None:
 def test_a_name_that_is_no_version_is_refused(tmp_path: Path) -> None:
     assert keep(tmp_path / "failures", "../x", "r", b"") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def panics(pstore: Path, run: Path, folder: Path) -> None:
+    paths = {"ORLOP_PSTORE": pstore, "ORLOP_RUN": run, "ORLOP_FAILURES": folder}
+    env = {"PATH": "/usr/bin:/bin", **{name: str(path) for name, path in paths.items()}}
+    ran = subprocess.run(["sh", OS / "failures", "panics"], env=env, capture_output=True, check=True)
+    assert (ran.stdout, ran.stderr) == (b"", b"")
+
+
+def test_panics_are_put_together_and_put_down_to_the_version_that_said_so(tmp_path: Path) -> None:
+    pstore, run, folder = tmp_path / "pstore", tmp_path / "run", tmp_path / "failures"
+    pstore.mkdir()
+    run.mkdir()
+    (run / "last-version").write_text("20261125.2\n")
+    for name, text in {
+        "17000000000100": "<0>[ 9.1] Kernel panic - not syncing: first of version 1\n",  # an oops, then the panic
+        "17000000000200": "<5>[ 1.0] orlop-boot: version=20261125.1\n<4>[ 1.1] early\n",
+        "17000050000100": "<0>[ 9.2] Kernel panic - not syncing: second of version 1\n",
+        "17000050010200": "<5>[ 1.0] orlop-boot: version=20261125.1\n",  # the clock went on while it was written
+        "17000090000100": "<0>[ 99.9] Kernel panic - not syncing: much later\n",
+    }.items():
+        (pstore / f"dmesg-efi_pstore-{name}1").write_text("Panic#1\n" + text)
+    panics(pstore, run, folder)
+    first = (folder / "20261125.1.txt").read_text()
+    assert first.startswith("Kernel panic - not syncing: second of version 1\n\nPanic#1\n<5>")
+    assert first.rstrip().endswith("Kernel panic - not syncing: second of version 1")
+    assert (folder / "20261125.2.txt").read_text().startswith("Kernel panic - not syncing: much later\n")
+    assert list(pstore.iterdir()) == []
+
+
+def test_without_a_panic_nothing_is_made(tmp_path: Path) -> None:
+    (tmp_path / "pstore").mkdir()
+    panics(tmp_path / "pstore", tmp_path, tmp_path / "failures")
+    assert not (tmp_path / "failures").exists()
