@@ -226,6 +226,7 @@ def launch(paths: Paths, lab: LabState, name: str) -> LabState:
         media=paths.media if node.media else None,
         source=node.source,
         data_disks=node.data_disks,
+        write_log=at.write_log if at.write_log.exists() else None,
     )
     prepare(paths, name, node.source, Path(lab.image))
     for old in (at.pid, at.qemu_log):

@@ -100,6 +100,11 @@ class NodePaths:
         return self.folder / f"data{number}.qcow2"
 
     @property
+    def write_log(self) -> Path:
+        """When it is there as the node is powered on, every write to its disk is recorded in it, from its start."""
+        return self.folder / "writes.log"
+
+    @property
     def vars(self) -> Path:
         return self.folder / "vars.fd"
 

@@ -23,6 +23,7 @@ FIRMWARE_VARS = Path("usr/share/OVMF/OVMF_VARS_4M.fd")  # below the SDK
 LISTEN = "server=on,wait=off"
 NICS = ("nic0", "nic1")
 DISK_FORMAT = "qcow2,discard=unmap,detect-zeroes=unmap"
+SYSTEM_DISK = "orlop-system,bootindex=0"
 MEDIA_SERIAL = "orlop-media"
 
 # TCG shows nearly every instruction it knows: container images may be built for any. Left out is what a kernel uses
@@ -36,8 +37,8 @@ ACCELERATORS = {
 
 @dataclass(frozen=True)
 class Machine:
-    """Everything QEMU is told. `root`: the folder our package is in. `switch`, `media` and `source` may be None: no
-    private network, no second disk, no configuration of the user's.
+    """Everything QEMU is told. `root`: the folder our package is in. `switch`, `media`, `source` and `write_log` may be
+    None: no private network, no second disk, no configuration of the user's, no record of the disk's writes.
     """
 
     lab: str
@@ -53,6 +54,7 @@ class Machine:
     media: Path | None = None
     source: Source | None = None
     data_disks: int = 0
+    write_log: Path | None = None
 
 
 def mac(lab: str, index: int, nic: int) -> str:
@@ -77,7 +79,7 @@ def command(m: Machine) -> list[str]:
         *("-daemonize", "-pidfile", str(p.pid), "-D", str(p.qemu_log)),
         *("-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={FIRMWARE}"),
         *("-drive", f"if=pflash,unit=1,format=raw,file={value(p.vars)}"),
-        *_disk("disk", p.disk, DISK_FORMAT, "orlop-system,bootindex=0"),
+        *(_recorded(p.disk, m.write_log) if m.write_log else _disk("disk", p.disk, DISK_FORMAT, SYSTEM_DISK)),
         *(
             word
             for n in range(1, m.data_disks + 1)
@@ -98,6 +100,15 @@ def _disk(name: str, file: Path, how: str, device: str) -> tuple[str, ...]:
     return (
         *("-drive", f"if=none,id={name},file={value(file)},format={how}"),
         *("-device", f"virtio-blk-pci,drive={name},serial={device}"),
+    )
+
+
+def _recorded(file: Path, log: Path) -> tuple[str, ...]:
+    """The system's disk, with every write and flush in `log` too, in the format of Linux's dm-log-writes."""
+    below = f"file.driver=qcow2,file.discard=unmap,file.file.driver=file,file.file.filename={value(file)}"
+    return (
+        *("-blockdev", f"driver=blklogwrites,node-name=disk,{below},log.driver=file,log.filename={value(log)}"),
+        *("-device", f"virtio-blk-pci,drive=disk,serial={SYSTEM_DISK}"),
     )
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from hypothesis import given
@@ -54,6 +55,15 @@ def test_kvm_takes_the_cpu_of_the_host_and_a_machine_may_be_alone() -> None:
 
 def test_commas_in_paths_are_doubled() -> None:
     assert "file=/a,,b/lab/a/n1/disk.qcow2," in " ".join(command(machine(Path("/a,b"))))
+
+
+def test_a_disk_is_the_same_one_for_the_machine_when_its_writes_are_recorded() -> None:
+    plain, node = " ".join(command(machine())), machine()
+    recorded = " ".join(command(replace(node, write_log=node.paths.write_log)))
+    assert "driver=blklogwrites" not in plain
+    assert "file.file.filename=/s/lab/a/n1/disk.qcow2,log.driver=file,log.filename=/s/lab/a/n1/writes.log" in recorded
+    for text in (plain, recorded):
+        assert "-device virtio-blk-pci,drive=disk,serial=orlop-system,bootindex=0" in text
 
 
 @given(st.text(), st.integers(1, 99), st.integers(1, 99))
