@@ -10,6 +10,7 @@ import hashlib
 import re
 import shutil
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,6 +93,12 @@ def seal_usr(ws: Workspace, tree: Path, folder: Path, version: Version) -> Seale
         what="making the usr image",
         binds=[folder, tree],
     )
+    return seal_verity(ws, folder, version)
+
+
+def seal_verity(ws: Workspace, folder: Path, version: Version) -> Sealed:
+    """Make the verity tree over the usr image that is in `folder`."""
+    draft = Sealed(folder, version, "0" * 64)
     out = sdk_run(
         ws,
         [
@@ -113,14 +120,23 @@ def command_words(text: str) -> list[str]:
     return [word for line in text.splitlines() for word in line.split("#", 1)[0].split()]
 
 
-def command_line(text: str, roothash: str) -> str:
-    """The kernel command line: the words of os/cmdline, then the root hash."""
-    return " ".join([*command_words(text), f"usrhash={roothash}"])
+def command_line(text: str, roothash: str, more: Sequence[str] = ()) -> str:
+    """The kernel command line: the words of os/cmdline, `more`, then the root hash."""
+    return " ".join([*command_words(text), *more, f"usrhash={roothash}"])
 
 
-def make_uki(ws: Workspace, sealed: Sealed, *, kernel: Path, release: str, initrd: Path, os_release: Path) -> None:
+def make_uki(
+    ws: Workspace,
+    sealed: Sealed,
+    *,
+    kernel: Path,
+    release: str,
+    initrd: Path,
+    os_release: Path,
+    more: Sequence[str] = (),
+) -> None:
     """Join stub, kernel, initrd and command line into one EFI program, with a second profile for a factory reset."""
-    cmdline = command_line((ws.os_tree / "cmdline").read_text(), sealed.roothash)
+    cmdline = command_line((ws.os_tree / "cmdline").read_text(), sealed.roothash, more)
     reset = _reset_profile(ws, cmdline, os_release, kernel.parent)
     sdk_run(
         ws,

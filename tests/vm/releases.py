@@ -1,0 +1,230 @@
+"""New releases for the tests, in a second or two each: variants of the image that was built, good and bad.
+
+    good        another version of the same system
+    panics      its kernel finds no init and no root, and panics
+    no-initrd   a unit that its initrd needs fails
+    unhealthy   a unit of it fails, so that its first boot is judged bad
+    hangs       a unit that the boot waits for never ends, so that its boot is never judged
+
+Each is a folder as `orlop image build` leaves it, without a disk. Compressing a /usr takes longest, so it is done once,
+for all of them: it holds what every kind needs, and the kernel's command line says which kind it is. The version is in
+two small files, which erofs keeps as they are: it is written over in place. So two variants differ in a few blocks of
+/usr, in the verity tree, and in the UKI.
+
+Kept under .orlop/cache by the image and by this file; those of another image go when new ones are made.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from orlop.errors import BadInput
+from orlop.files import locked, made_beside, remove_tree, write_atomic
+from orlop.image import build
+from orlop.image.factory import os_release
+from orlop.image.index import make_index, write_index
+from orlop.image.seal import EROFS, HINTS, make_uki, seal_verity
+from orlop.model.index import index_name
+from orlop.model.version import Version
+from orlop.sdk.run import sdk_run
+from orlop.workspace import Workspace
+
+NOTE = "/usr/share/orlop/release-note"
+FIRST = 90001  # of the numbers of a day, which are as long as each other
+_MARK = 90000  # the number in the /usr that all are made from
+_WORD = "orlop.test="
+_TREE = "usr"
+
+UNHEALTHY = """[Unit]
+Description=Fail, as a broken release would
+ConditionKernelCommandLine=orlop.test=unhealthy
+
+[Service]
+Type=oneshot
+ExecStart=/usr/bin/false
+"""
+HANGS = """[Unit]
+Description=Never end, as a broken release would
+ConditionKernelCommandLine=orlop.test=hangs
+Before=multi-user.target
+
+[Service]
+Type=oneshot
+ExecStart=/usr/bin/sleep infinity
+TimeoutStartSec=infinity
+"""
+NO_INITRD = """[Unit]
+Description=Fail, as a broken initrd would
+DefaultDependencies=no
+Before=initrd-root-fs.target
+
+[Service]
+Type=oneshot
+ExecStart=/usr/bin/systemctl no-such-verb
+"""
+
+
+class Kind(StrEnum):
+    GOOD = "good"
+    PANICS = "panics"
+    NO_INITRD = "no-initrd"
+    UNHEALTHY = "unhealthy"
+    HANGS = "hangs"
+
+
+@dataclass(frozen=True)
+class Releases:
+    """Variants of the image in `image`."""
+
+    ws: Workspace
+    image: Path
+
+    @property
+    def base(self) -> Version:
+        return Version.parse(self.image.name)
+
+    @property
+    def _folder(self) -> Path:
+        key = hashlib.sha256((self.image / index_name(self.base)).read_bytes() + Path(__file__).read_bytes())
+        return self.ws.cache / "test-releases" / key.hexdigest()[:16]
+
+    def version(self, number: int) -> Version:
+        """The version of release `number`, counted from 1; each is newer than the image and the ones before."""
+        return Version(self.base.day, FIRST - 1 + number)
+
+    def make(self, number: int, kind: Kind = Kind.GOOD) -> Path:
+        """The folder of release `number`, which is of this kind."""
+        version, top = self.version(number), self._folder
+        with locked(self.ws.cache / "test-releases.lock", "the maker of test releases"):
+            self._shared()
+            folder = top / kind / str(version)
+            if not folder.exists():
+                folder.parent.mkdir(exist_ok=True)
+                with made_beside(folder) as fresh:
+                    self._make(fresh, version, kind)
+        return folder
+
+    # what all have in common
+
+    def _shared(self) -> None:
+        """The /usr, and the parts of the image's UKI."""
+        top = self._folder
+        if (top / "shared").exists():
+            return
+        if top.parent.is_dir():
+            for old in top.parent.iterdir():
+                remove_tree(old)
+        top.mkdir(parents=True)
+        with made_beside(top / "shared") as fresh:
+            for name, content in sections((self.image / f"orlop_{self.base}.efi").read_bytes()):
+                if not (fresh / name).exists():  # the second profile has sections of the same names
+                    (fresh / name).write_bytes(content)
+            self._make_usr(fresh)
+
+    def _make_usr(self, fresh: Path) -> None:
+        tree = fresh / _TREE
+        sdk_run(
+            self.ws,
+            ["fsck.erofs", "--xattrs", f"--extract={tree}", self.image / f"orlop_{self.base}.usr.raw"],
+            what="unpacking the usr image",
+            binds=[fresh, self.image],
+        )
+        mark = Version(self.base.day, _MARK)
+        (tree / "lib/os-release").write_text(os_release(mark, hashlib.sha256(str(mark).encode()).hexdigest()[:16]))
+        note = tree / NOTE.removeprefix("/usr/")
+        note.parent.mkdir(parents=True, exist_ok=True)
+        note.write_text(f"This is {mark}, made for a test.\n")
+        for name, text in (("unhealthy", UNHEALTHY), ("hangs", HANGS)):
+            unit = tree / f"lib/systemd/system/orlop-test-{name}.service"
+            unit.write_text(text)
+            wants = unit.parent / "multi-user.target.wants"
+            wants.mkdir(exist_ok=True)
+            (wants / unit.name).symlink_to(f"../{unit.name}")
+        sdk_run(
+            self.ws,
+            [
+                *("mkfs.erofs", *EROFS, f"--compress-hints={self.ws.os_tree / HINTS}"),
+                *("-T", str(self.base.epoch), "-U", "7e57f00d-0000-4000-8000-000000000000", fresh / "usr.raw", tree),
+            ],
+            what="making the usr image of the test releases",
+            binds=[fresh],
+        )
+        remove_tree(tree)
+
+    # one of them
+
+    def _make(self, folder: Path, version: Version, kind: Kind) -> None:
+        shared = self._folder / "shared"
+        usr = (shared / "usr.raw").read_bytes()
+        mark = str(Version(self.base.day, _MARK)).encode()
+        if usr.count(mark) != str(os_release(version, "")).count(str(version)) + 1:
+            raise BadInput("the version is not where it should be in the usr image of the test releases")
+        (folder / f"orlop_{version}.usr.raw").write_bytes(usr.replace(mark, str(version).encode()))
+        sealed = seal_verity(self.ws, folder, version)
+        work = folder / "work"
+        work.mkdir()
+        for name in ("linux", "initrd"):
+            shutil.copyfile(shared / name, work / name)
+        (work / "os-release").write_text(os_release(version, hashlib.sha256(str(version).encode()).hexdigest()[:16]))
+        if kind is Kind.NO_INITRD:
+            self._spoil_initrd(work)
+        make_uki(
+            self.ws,
+            sealed,
+            kernel=work / "linux",
+            release=(shared / "uname").read_text(),
+            initrd=work / "initrd",
+            os_release=work / "os-release",
+            more=words(kind),
+        )
+        remove_tree(work)
+        write_index(folder, make_index(folder, version, sealed.roothash))
+        about = build.manifest(self.image) | {"version": str(version), "roothash": sealed.roothash}
+        write_atomic(folder / build.MANIFEST, json.dumps(about, indent=2) + "\n")
+
+    def _spoil_initrd(self, work: Path) -> None:
+        """The kernel unpacks archives that follow one another over each other."""
+        unit = work / "more/etc/systemd/system/orlop-test.service"
+        unit.parent.mkdir(parents=True)
+        unit.write_text(NO_INITRD)
+        needed = unit.parent / "initrd-root-fs.target.requires"
+        needed.mkdir()
+        (needed / unit.name).symlink_to(f"../{unit.name}")
+        pack = "find . -mindepth 1 | LC_ALL=C sort | cpio -o -H newc --quiet -R 0:0 | zstd -q >> ../initrd"
+        sdk_run(
+            self.ws,
+            ["sh", "-c", f'cd "$1" && {pack}', "sh", work / "more"],
+            what="spoiling the initrd",
+            binds=[work],
+        )
+
+
+def words(kind: Kind) -> Sequence[str]:
+    """What its kernel is told besides."""
+    match kind:
+        case Kind.PANICS:
+            return ("rdinit=/no-such-program",)
+        case Kind.UNHEALTHY | Kind.HANGS:
+            return (f"{_WORD}{kind}",)
+        case _:
+            return ()
+
+
+def sections(program: bytes) -> Iterator[tuple[str, bytes]]:
+    """(name without its dot, content) of each section of an EFI program.
+
+    Source: Microsoft's PE format specification: the offset of the PE header at 0x3c, the number of sections and the
+    size of the optional header in it, then forty bytes a section.
+    """
+    (pe,) = struct.unpack_from("<I", program, 0x3C)
+    count, optional = struct.unpack_from("<6xH12xH", program, pe)
+    for n in range(count):
+        name, used, _, stored, at = struct.unpack_from("<8sIIII", program, pe + 24 + optional + 40 * n)
+        yield name.rstrip(b"\0").decode().removeprefix("."), program[at : at + min(used, stored)]
