@@ -30,6 +30,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from bench import machinecut
 from orlop.model.decide import Settings
 from orlop.model.index import Index
 from orlop.model.update import Rebooting, Target
@@ -38,6 +39,8 @@ from orlop.node.update.fetch import Fetcher
 from orlop.node.update.journal import Journal
 from orlop.node.update.source import FolderSource
 from orlop.node.update.writer import Writer
+from orlop.steps import Steps
+from orlop.workspace import Workspace
 from tests.simulators import machine
 from tests.simulators.machine import Unbootable
 from tests.simulators.medium import SECTOR, Log, Medium, Pages, Write, sectors
@@ -171,7 +174,11 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="as JSON")
     parser.add_argument("--seeds", type=int, default=3, help="updates that are recorded, each with other content")
     parser.add_argument("--tears", type=int, default=4, help="lengths a sector is torn at; 512 is every one")
+    parser.add_argument("--machine", action="store_true", help="the updates of a booted machine, recorded by QEMU")
+    parser.add_argument("--boots", type=int, default=8, help="with --machine: cuts of each update that are booted")
     args = parser.parse_args()
+    if args.machine:
+        return _machine(args)
     total = Tally()
     for seed in range(args.seeds):
         with tempfile.TemporaryDirectory() as folder:
@@ -181,6 +188,13 @@ def main() -> int:
         total.broken += tally.broken
     print(json.dumps(_json(total), indent=2) if args.json else _text(total))
     return 1 if total.broken else 0
+
+
+def _machine(args: argparse.Namespace) -> int:
+    proofs = machinecut.prove(Workspace.find(), Steps(), tears=args.tears, losses=LOSSES, boots=args.boots)
+    found = json.dumps([p.json() for p in proofs], indent=2) if args.json else "\n\n".join(p.text() for p in proofs)
+    print(found)
+    return 0 if all(p.ok for p in proofs) else 1
 
 
 def _json(tally: Tally) -> dict[str, Any]:

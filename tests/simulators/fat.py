@@ -125,7 +125,7 @@ class Volume:
                 short = raw[:11]
                 if not raw[11] & _FOLDER:
                     fields = _ENTRY.unpack(raw)
-                    name = _long_name(long, short)
+                    name = long_name(long, short)
                     slots = 1 + (len(long) if name else 0)
                     plain = (short[:8].rstrip() + b"." + short[8:].rstrip()).decode("ascii", "replace")
                     found.append(Found(name or plain, fields[7] << 16 | fields[10], fields[11], n // ENTRY, slots))
@@ -137,7 +137,7 @@ class Volume:
         return b"".join(self.cluster(c) for c in self.chain(file.first))[: file.size]
 
 
-def _long_name(entries: list[bytes], short: bytes) -> str:
+def long_name(entries: list[bytes], short: bytes) -> str:
     if not entries:
         return ""
     numbers = [e[0] & 0x3F for e in entries]

@@ -17,6 +17,7 @@ import uuid
 import zlib
 from collections.abc import Container
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from orlop.model.boot import Uki
 from orlop.model.version import Version
@@ -218,7 +219,16 @@ def check(pages: Pages, entry: Entry, ukis: Container[bytes]) -> None:
         raise Unbootable(f"{entry.version}: the verity tree does not lead to the root hash")
 
 
-def table_of(pages: Pages) -> list[tuple[uuid.UUID, uuid.UUID, int, int]]:
+class Readable(Protocol):
+    """A disk that is only looked at."""
+
+    @property
+    def size(self) -> int: ...
+
+    def read(self, at: int, size: int) -> bytes: ...
+
+
+def table_of(pages: Readable) -> list[tuple[uuid.UUID, uuid.UUID, int, int]]:
     """(type, UUID, first byte, size) of each partition, as Linux finds them. Raises Unbootable."""
     last = pages.size // SECTOR - 1
     for lba in (1, last):

@@ -19,8 +19,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -35,6 +34,7 @@ from orlop.model.index import index_name
 from orlop.model.version import Version
 from orlop.sdk.run import sdk_run
 from orlop.workspace import Workspace
+from tests.simulators.pe import sections
 
 NOTE = "/usr/share/orlop/release-note"
 FIRST = 90001  # of the numbers of a day, which are as long as each other
@@ -215,16 +215,3 @@ def words(kind: Kind) -> Sequence[str]:
             return (f"{_WORD}{kind}",)
         case _:
             return ()
-
-
-def sections(program: bytes) -> Iterator[tuple[str, bytes]]:
-    """(name without its dot, content) of each section of an EFI program.
-
-    Source: Microsoft's PE format specification: the offset of the PE header at 0x3c, the number of sections and the
-    size of the optional header in it, then forty bytes a section.
-    """
-    (pe,) = struct.unpack_from("<I", program, 0x3C)
-    count, optional = struct.unpack_from("<6xH12xH", program, pe)
-    for n in range(count):
-        name, used, _, stored, at = struct.unpack_from("<8sIIII", program, pe + 24 + optional + 40 * n)
-        yield name.rstrip(b"\0").decode().removeprefix("."), program[at : at + min(used, stored)]
