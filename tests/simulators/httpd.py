@@ -20,7 +20,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, BinaryIO
 
-_RANGE = re.compile(r"bytes=(\d+)-(\d+)")
+_RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 _PIECE = 1 << 18
 
 
@@ -43,13 +43,17 @@ class Vices:
 
 @dataclass
 class Server:
-    """`url` is its top; `asked` is (path, range) of every request, `headers` those of the last one."""
+    """`url` is its top; `asked` is (path, range) of every request, `headers` those of the last one.
+
+    `sent` is how many bytes went out, headers and all.
+    """
 
     folder: Path
     url: str = ""
     vices: Vices = field(default_factory=Vices)
     asked: list[tuple[str, str]] = field(default_factory=list)
     headers: dict[str, str] = field(default_factory=dict)
+    sent: int = 0
     rng: random.Random = field(default_factory=lambda: random.Random(1))
     ended: threading.Event = field(default_factory=threading.Event)
 
@@ -87,6 +91,10 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
         pass
 
+    def flush_headers(self) -> None:
+        self.served.sent += sum(map(len, getattr(self, "_headers_buffer", ())))
+        super().flush_headers()
+
     def do_GET(self) -> None:
         server, vices = self.served, self.served.vices
         path = re.sub(r"^https?://[^/]*", "", self.path).lstrip("/")
@@ -111,7 +119,10 @@ class _Handler(BaseHTTPRequestHandler):
         start, end, status = 0, size, 200
         asked = _RANGE.fullmatch(self.headers.get("Range", ""))
         if asked and not self.served.vices.ignore_range:
-            start, end, status = int(asked[1]), min(int(asked[2]) + 1, size), 206
+            start, end, status = int(asked[1]), min(int(asked[2] or size) + 1, size), 206
+            if start >= size:
+                self._plain(416, {"Content-Range": f"bytes */{size}"})
+                return
         self._head(status, size, start, end)
         file.seek(start)
         self._body(file, end - start)
@@ -150,8 +161,13 @@ class _Handler(BaseHTTPRequestHandler):
                 spoilt = bytearray(piece)
                 spoilt[server.rng.randrange(len(spoilt))] ^= 0xFF
                 piece = bytes(spoilt)
-            self.wfile.write(piece)
+            try:
+                self.wfile.write(piece)
+            except ConnectionError:  # whoever asked has gone
+                self.close_connection = True
+                return
             sent += len(piece)
+            server.sent += len(piece)
             if cut is not None and sent >= cut:
                 self._cut()
                 return
