@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -63,12 +64,24 @@ def build(ws: Workspace, steps: Steps, version: Version | None = None, *, clean:
     return ws.images / str(version)
 
 
-def make_image(ws: Workspace, steps: Steps, folder: Path, version: Version, key: str) -> Sealed:
-    """Make every artifact of `version` in `folder`, which exists and is empty."""
+def make_image(
+    ws: Workspace,
+    steps: Steps,
+    folder: Path,
+    version: Version,
+    key: str,
+    *,
+    packages_from: str = "os",
+    args: Sequence[str | Path] = (),
+) -> Sealed:
+    """Make every artifact of `version` in `folder`, which exists and is empty.
+
+    `args` are further mkosi options, `packages_from` the name of the cache of a packages tree that is made with them.
+    """
     work = folder / "work"
     work.mkdir()
     with steps.step("Installing packages"):
-        made = make_tree(ws, ws.os_tree, work / "mkosi", epoch=version.epoch, name="os")
+        made = make_tree(ws, ws.os_tree, work / "mkosi", epoch=version.epoch, name=packages_from, args=args)
     tree = made.root
     kernel = kernel_release(tree)
     build_id = hashlib.sha256(f"{key} {made.packages}".encode()).hexdigest()[:16]

@@ -30,7 +30,7 @@ class PackageTree:
 
 
 def make_tree(
-    ws: Workspace, definition: Path, output: Path, *, epoch: int, name: str, args: Sequence[str] = ()
+    ws: Workspace, definition: Path, output: Path, *, epoch: int, name: str, args: Sequence[str | Path] = ()
 ) -> PackageTree:
     """Run mkosi on the folder `definition` and return the tree it made in `output`.
 
