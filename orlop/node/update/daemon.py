@@ -17,7 +17,7 @@ import queue
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
@@ -277,6 +277,7 @@ class Daemon:
                 change.done.set_exception(OrlopError(f"this failed in the engine: {type(e).__name__}: {e}"))
                 raise
             else:
+                self._step = Step(Rest(), found["message"])
                 self._publish()
                 change.done.set_result(found | {"status": self.document()})
 
@@ -322,7 +323,6 @@ class Daemon:
         else:
             target = engine.look(reboot)
         if target is None:
-            self._step = replace(self._step, reason="asked for an update by hand")
             return {"message": self.offers.reason() or "nothing to update to", "version": None}
         return {"message": f"going to {target.version}", "version": str(target.version)}
 

@@ -48,6 +48,10 @@ def follow(version: str) -> int:
     while True:
         found = the_status()
         state = found["state"]
+        if state["is"] == "staged" and found["reboot"] == "now":
+            time.sleep(LOOK_SECONDS)  # it is about to reboot, or says what it waits for
+            found = the_status()
+            state = found["state"]
         if state["is"] not in UNDER_WAY or state.get("version") != version:
             break
         if found["failures"]:
