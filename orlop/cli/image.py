@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -27,10 +28,13 @@ def build(
         str | None, typer.Option("--version", help="YYYYMMDD.N; today's next number unless given.")
     ] = None,
     clean: Annotated[bool, typer.Option("--clean", help="Install all packages anew, not from the cache.")] = False,
+    root: Annotated[
+        Path | None, typer.Option("--root", help="Root keys of a release repository; ORLOP_ROOT or os/root.json else.")
+    ] = None,
 ) -> None:
     """Build the image, if anything it is made from has changed, and print its folder."""
     wanted = Version.parse(version) if version else None
-    typer.echo(builder.build(workspace(), steps(ctx), wanted, clean=clean))
+    typer.echo(builder.build(workspace(), steps(ctx), wanted, clean=clean, root=root))
 
 
 @app.command("inspect")
@@ -58,6 +62,7 @@ def rows(about: dict[str, Any]) -> list[tuple[str, str]]:
         ),
         ("disk image", f"{megabytes(about['image_bytes'])} raw, {megabytes(about['image_zstd_bytes'])} as zstd"),
         ("root hash", about["roothash"]),
+        ("root keys", f"sha256 {about['root_keys']}" if about.get("root_keys") else "none: no repository is believed"),
         ("setuid", listed(about["setuid"])),
         ("interpreters", listed(about["interpreters"])),
         *([("runtime", python(about["runtime"]))] if "runtime" in about else []),  # older images have none

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from orlop.errors import BadInput, Missing
 from orlop.files import locked, made_beside, need_space, remove_tree, write_atomic
-from orlop.image import runtime
+from orlop.image import keys, runtime
 from orlop.image.factory import make_factory, only_usr
 from orlop.image.index import make_index, write_index
 from orlop.image.initrd import make_initrd, unpack_modules
@@ -35,15 +35,19 @@ LATEST = "latest"
 IGNITION = "usr/lib/dracut/modules.d/30ignition/ignition"  # where Debian keeps it, for another initrd than ours
 
 
-def build(ws: Workspace, steps: Steps, version: Version | None = None, *, clean: bool = False) -> Path:
+def build(
+    ws: Workspace, steps: Steps, version: Version | None = None, *, clean: bool = False, root: Path | None = None
+) -> Path:
     """Return the folder of the image, building it if its inputs changed or `version` is a new one.
 
-    `clean` starts from no cached packages tree. Raises BadInput (the version exists with other content), NoSpace, Busy,
-    CommandFailed.
+    `clean` starts from no cached packages tree; `root` is a file with the root keys of a release repository
+    (`orlop.image.keys` says where they come from else). Raises BadInput (the version exists with other content, the
+    keys are none), NoSpace, Busy, CommandFailed.
     """
+    trusted = keys.find(ws, root)
     ensure(ws, steps)
     with locked(ws.state / "image.lock", "the image builder"):
-        key = input_key(ws)
+        key = input_key(ws, trusted)
         have = latest(ws)
         if have and not clean and manifest(have)["inputs"] == key and version in (None, Version.parse(have.name)):
             steps.note(f"image {have.name} is up to date")
@@ -59,7 +63,7 @@ def build(ws: Workspace, steps: Steps, version: Version | None = None, *, clean:
                 remove_tree(ws.cache / name)
         need_space(ws.state, NEEDED_BYTES, "building the image")
         with steps.step(f"Building image {version}"), made_beside(ws.images / str(version)) as folder:
-            make_image(ws, steps, folder, version, key)
+            make_image(ws, steps, folder, version, key, trusted=trusted)
         _point_latest(ws, version)
     return ws.images / str(version)
 
@@ -73,10 +77,12 @@ def make_image(
     *,
     packages_from: str = "os",
     args: Sequence[str | Path] = (),
+    trusted: bytes | None = None,
 ) -> Sealed:
     """Make every artifact of `version` in `folder`, which exists and is empty.
 
-    `args` are further mkosi options, `packages_from` the name of the cache of a packages tree that is made with them.
+    `args` are further mkosi options, `packages_from` the name of the cache of a packages tree that is made with them;
+    `trusted` the root keys of a release repository.
     """
     work = folder / "work"
     work.mkdir()
@@ -94,6 +100,8 @@ def make_image(
         prune(tree, ws.os_tree / "prune")
         strip_setuid(tree)
         runtime.link_libraries(tree)
+        if trusted is not None:
+            keys.install(tree, trusted)
         packages = packages_left(tree, made.packages)
     with steps.step(f"Making the initrd for Linux {kernel}"):
         initrd = work / "initrd.cpio.zst"
@@ -110,18 +118,21 @@ def make_image(
     with steps.step("Describing the image"):
         write_index(folder, make_index(folder, version, sealed.roothash))
         about = describe(ws, tree, sealed, packages, kernel=kernel, inputs=key, build_id=build_id, initrd=initrd)
+        about["root_keys"] = hashlib.sha256(trusted).hexdigest() if trusted is not None else None
         about["runtime"] = python | {"bytes": runtime.sealed_bytes(ws, tree, work)}
         write_atomic(folder / MANIFEST, json.dumps(about, indent=2) + "\n")
     remove_tree(work)
     return sealed
 
 
-def input_key(ws: Workspace) -> str:
+def input_key(ws: Workspace, trusted: bytes | None = None) -> str:
     """A hash of all that decides the image, save the archive's own packages.
 
-    That is os/, this package, the Python that goes into the image, and the SDK's key.
+    That is os/, this package, the Python that goes into the image, `trusted` (the root keys), and the SDK's key.
     """
     digest = hashlib.sha256(wanted_key().encode())
+    if trusted is not None:
+        digest.update(b"root keys " + trusted)
     for name, path in runtime.sources():
         digest.update(f"{name} {path.stat().st_size}\n".encode() + path.read_bytes())
     for top in (ws.os_tree, Path(__file__).parent):

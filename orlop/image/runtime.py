@@ -51,7 +51,6 @@ LATE = (
 # what the standard library looks for and does without; here nothing needs it
 ABSENT = (
     *("bz2", "lzma", "_bz2", "_lzma"),  # shutil, for archives
-    "_hashlib",  # the interpreter's own SHA-2 does, and OpenSSL is 5 MB to load
 )
 # Packages that node programs may import beside the standard library and ours. They come from the environment that the
 # builder runs in: pure Python, pinned by hash in requirements/, the very files that the tests ran with. Debian's are

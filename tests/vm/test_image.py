@@ -76,6 +76,7 @@ def test_what_the_image_must_and_must_not_hold(about: dict[str, Any]) -> None:
     gone = {"apt", "apt-get", "dpkg", "perl", "python3", "bash", "gcc", "ld", "podman-testing"}
     assert not gone & set(about["executables"])
     assert about["runtime"]["bytes"] <= 14_000_000
+    assert "_hashlib" in about["runtime"]["modules"]
     assert set(about["runtime"]["third_party"]) == {"securesystemslib", "tuf"}
     assert not [
         m for m in about["runtime"]["modules"] if m.partition(".")[0] in ("cryptography", "requests", "urllib3")
