@@ -14,6 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from orlop.model import polling
 from orlop.model.facts import Facts
 from orlop.model.memory import ASKED, BY_HAND, FREE, HELD, KEPT, NOW, Memory
 from orlop.model.reboot import LOGIN_DELAY, Immediate, May, Strategy, may_reboot
@@ -37,11 +38,12 @@ from orlop.model.update import (
 
 @dataclass(frozen=True)
 class Settings:
-    """What the machine's configuration says about updates."""
+    """What the machine's configuration says about updates; `first_within` is the spread of the first check."""
 
     strategy: Strategy = field(default_factory=Immediate)
     login_delay: timedelta = LOGIN_DELAY
     check_every: timedelta = timedelta(minutes=5)
+    first_within: timedelta = timedelta()
     lock: bool = False
 
 
@@ -55,12 +57,15 @@ class Health:
 
 @dataclass(frozen=True)
 class Snapshot:
+    """`check_at` is when to ask the catalog next; None is at once."""
+
     now: datetime
     memory: Memory
     facts: Facts
     settings: Settings = Settings()
     health: Health = Health()
     sessions: int = 0
+    check_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -213,7 +218,7 @@ def _asked(s: Snapshot) -> Step | None:
     """What the catalog's word changes, and asking for it when it is old."""
     memory = s.memory
     target = getattr(memory.state, "target", None)
-    if memory.checked_at is None or not memory.checked_at <= s.now < memory.checked_at + s.settings.check_every:
+    if polling.due(s.check_at, s.now):
         return Step(Check(), "asking whether there is a release for this machine")
     if target is not None and (why := _unwanted(s, target)):
         return Step(Drop(target), f"giving {target.version} up: {why}")
@@ -241,7 +246,7 @@ def _work(s: Snapshot) -> Step:
         case Staged(target):
             return _reboot(s, target)
         case Idle() | Checking():
-            return Step(Rest(_next_check(s)), _why_idle(s))
+            return Step(Rest(s.check_at), _why_idle(s))
         case _:
             raise AssertionError(state)
 
@@ -255,7 +260,7 @@ def _reboot(s: Snapshot, target: Target) -> Step:
             return Step(Unlock(), f"{staged}, but {may.reason}: giving the reboot lock back")
         if may.logins and memory.reboot_wanted_at is None:
             return Step(Wish(), f"{staged}; {may.reason}")
-        until = min(filter(None, (may.again, _next_check(s))), default=None)
+        until = min(filter(None, (may.again, s.check_at)), default=None)
         return Step(Rest(until), f"{staged}; {may.reason}")
     if s.settings.lock and memory.lock != HELD:
         return Step(Lock(), f"{staged}: asking for the reboot lock")
@@ -282,6 +287,8 @@ def _unwanted(s: Snapshot, target: Target) -> str:
     offer = s.memory.offer
     if offer is not None and offer.why == "pull-back" and offer.version == s.facts.running:
         return "it was pulled back"
+    if offer is None and s.memory.checked_at is not None and not s.memory.failure:
+        return "it is not offered to this machine any more"
     return ""
 
 
@@ -305,7 +312,3 @@ def _why_idle(s: Snapshot) -> str:
     if s.memory.offer is None:
         return f"running {s.facts.running}; no release is offered to this machine"
     return _refusal(s, s.memory.offer)
-
-
-def _next_check(s: Snapshot) -> datetime | None:
-    return None if s.memory.checked_at is None else s.memory.checked_at + s.settings.check_every

@@ -11,13 +11,14 @@ import socket
 import threading
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import unquote, urljoin, urlsplit
 
 from orlop.errors import BadInput
 from orlop.trust.client import Fetch
-from orlop.trust.errors import Refused, Unreachable
-from orlop.trust.route import HINT, route
+from orlop.trust.errors import Overloaded, Refused, Unreachable
+from orlop.trust.route import HINT, OVERLOADED, retry_after, route
 
 SECONDS = 60.0  # for one small file, all told
 SLOWEST = 16 << 10  # bytes a second; larger files get the time this takes
@@ -80,7 +81,7 @@ class HttpFetch:
 def _get(url: str, most: int, path: str, deadline: float) -> tuple[int, bytes]:
     """Status, and the body (of a redirect: where to)."""
     way = route(url)
-    host, connection = way.url.hostname, way.connection(deadline)
+    host, connection = way.url.hostname or "", way.connection(deadline)
     late = threading.Event()
     held: list[socket.socket] = []  # the connection forgets its socket when an answer takes it over
 
@@ -97,21 +98,28 @@ def _get(url: str, most: int, path: str, deadline: float) -> tuple[int, bytes]:
         connection.connect()
         held.append(connection.sock)
         connection.request("GET", way.target, headers=AGENT | way.headers)
-        answer = connection.getresponse()
-        if answer.status != 200:
+        with connection.getresponse() as answer:
+            if answer.status == 200:
+                return 200, _body(answer, host, most, path, late)
+            if answer.status in OVERLOADED:
+                after = retry_after(answer.headers, datetime.now(UTC))
+                raise Overloaded(f"{host} answers {answer.status} for {path}: it is overloaded", hint=HINT, after=after)
             return answer.status, (answer.headers.get("Location") or "").encode("latin-1", "replace")
-        if answer.headers.get("Content-Encoding", "identity") != "identity":
-            raise Unreachable(f"{host} sends {path} in an encoding that was not asked for", hint=HINT)
-        raw = _at_most(answer.read(most + 1), most, path)
-        if late.is_set() or answer.length:  # cut short
-            raise Unreachable(f"{host} stopped sending {path}", hint=HINT)
-        return 200, raw
     except (OSError, http.client.HTTPException, ValueError) as e:
         why = f"took longer than {deadline:.0f} s" if late.is_set() else (str(e) or type(e).__name__)
         raise Unreachable(f"{host} does not give {path}: {why}", hint=HINT) from None
     finally:
         timer.cancel()
         connection.close()
+
+
+def _body(answer: http.client.HTTPResponse, host: str, most: int, path: str, late: threading.Event) -> bytes:
+    if answer.headers.get("Content-Encoding", "identity") != "identity":
+        raise Unreachable(f"{host} sends {path} in an encoding that was not asked for", hint=HINT)
+    raw = _at_most(answer.read(most + 1), most, path)
+    if late.is_set() or answer.length:  # cut short
+        raise Unreachable(f"{host} stopped sending {path}", hint=HINT)
+    return raw
 
 
 def _at_most(raw: bytes, most: int, path: str) -> bytes:

@@ -11,10 +11,14 @@ import http.client
 import ssl
 import urllib.request
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.message import Message
+from email.utils import parsedate_to_datetime
 from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 from orlop.errors import BadInput
 
+OVERLOADED = (429, 503)
 HINT = "check the network, the proxy and the configured servers"
 
 
@@ -58,6 +62,23 @@ def public(url: str) -> str:
     """Without what may be secret."""
     parts = urlsplit(url)
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def retry_after(headers: Message, now: datetime) -> timedelta | None:
+    """How long an answer's Retry-After asks to wait: seconds, or a date by the server's own clock if it says that."""
+    text = str(headers.get("Retry-After", "")).strip()
+    if text.isascii() and text.isdigit():
+        return timedelta(seconds=min(int(text[:9]), 10**9))
+    at, server = _date(text), _date(str(headers.get("Date", "")))
+    return None if at is None else max(timedelta(), at - (server or now))
+
+
+def _date(text: str) -> datetime | None:
+    try:
+        found = parsedate_to_datetime(text)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    return found.replace(tzinfo=UTC) if found.tzinfo is None else found
 
 
 def _split(url: str, what: str) -> SplitResult:

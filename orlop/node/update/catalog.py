@@ -26,10 +26,10 @@ from typing import TypeVar
 from urllib.parse import quote
 
 from orlop.errors import BadInput, Missing, OrlopError
-from orlop.model import policy
+from orlop.model import policy, polling
 from orlop.model.index import Index, decode
 from orlop.model.memory import Memory
-from orlop.model.policy import Answer, Go, Machine, Wait
+from orlop.model.policy import Answer, Go, Machine, Wait, span
 from orlop.model.update import Target
 from orlop.model.version import Version
 from orlop.node.update.fetch import Fetcher, Pace
@@ -37,7 +37,7 @@ from orlop.node.update.source import source
 from orlop.trust import http, releases, verify
 from orlop.trust.cache import FolderCache
 from orlop.trust.client import Fetch
-from orlop.trust.errors import Refused, Unreachable
+from orlop.trust.errors import Overloaded, Refused, Unreachable
 from orlop.trust.releases import Found
 from orlop.trust.route import public
 
@@ -92,6 +92,7 @@ class Repository:
     ) -> None:
         self.following, self._root, self._folder, self._myself = following, root, folder, myself
         self._cache, self._pace, self._fetch = FolderCache(folder), pace, fetch
+        self._quiet: dict[str, datetime] = {}  # servers that asked to be left alone, until when
         self._last: tuple[str, Target] | None = None  # the index target that was read last, and what is in it
         self.answer: Answer | None = None
         self.answered_at: datetime | None = None
@@ -176,10 +177,19 @@ class Repository:
         wrong: list[tuple[str, OrlopError]] = []
         for url in self._urls():
             try:
+                self._may_ask(url)
                 return question(self._fetch(url))
             except OrlopError as e:
                 wrong.append((url, e))
+                if isinstance(e, Overloaded) and e.after:
+                    self._quiet[url] = self._myself.now() + polling.bounded(e.after)
         raise _one_of(wrong)
+
+    def _may_ask(self, url: str) -> None:
+        now = self._myself.now()
+        left = self._quiet.get(url, now) - now
+        if timedelta() < left <= polling.LONGEST_ASKED:
+            raise Overloaded(f"{public(url)} asked to be left alone for another {span(left)}", after=left)
 
     def _machine(self) -> Machine:
         following, memory = self.following, self._myself.memory()
@@ -268,5 +278,7 @@ def _one_of(wrong: Sequence[tuple[str, OrlopError]]) -> OrlopError:
     _, first = next((w for w in wrong if not isinstance(w[1], Unreachable)), wrong[0])
     if len(wrong) > 1:
         said = "; ".join(f"{public(url)}: {e.message}" for url, e in wrong)
+        if isinstance(first, Overloaded):
+            return Overloaded(said, hint=first.hint, after=first.after)
         first = type(first)(said, hint=first.hint)
     return first

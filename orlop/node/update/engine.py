@@ -21,7 +21,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from orlop.errors import BadInput, NoSpace, OrlopError
-from orlop.model import update
+from orlop.model import polling, update
 from orlop.model.decide import (
     Action,
     Check,
@@ -54,6 +54,7 @@ from orlop.node.update.fleetlock import Refused
 from orlop.node.update.journal import Journal
 from orlop.node.update.verity import Damaged
 from orlop.node.update.writer import Writer
+from orlop.trust.errors import Overloaded
 
 FIRST_RETRY = timedelta(seconds=15)
 LAST_RETRY = timedelta(hours=4)
@@ -103,8 +104,10 @@ class Engine:
         self.writer, self.journal, self.outside, self.settings = writer, journal, outside, settings
         self.memory = journal.load()
         self.note = journal.note
+        self._unanswered = 0  # checks in a row
         if self.memory == Memory() and outside.lock:
             self.memory = replace(self.memory, lock=ASKED)  # perhaps: nobody remembers
+        self.check_at = polling.first(outside.now(), settings.first_within, outside.random.random())
 
     def step(self) -> Step:
         """Do what is next. Only defects raise: what went wrong is in the memory, and `Rest` comes of it."""
@@ -125,7 +128,8 @@ class Engine:
     def snapshot(self) -> Snapshot:
         outside = self.outside
         settings = replace(self.settings, lock=outside.lock is not None)
-        return Snapshot(outside.now(), self.memory, self.writer.facts(), settings, outside.health(), outside.sessions())
+        facts, health, sessions = self.writer.facts(), outside.health(), outside.sessions()
+        return Snapshot(outside.now(), self.memory, facts, settings, health, sessions, self.check_at)
 
     def _agree(self) -> None:
         """Let the state agree with the disk."""
@@ -153,6 +157,10 @@ class Engine:
         """Remember why, and when to go on: later each time, never at the same moment as the other machines."""
         memory, now = self.memory, self.outside.now()
         pause = wait or min(FIRST_RETRY * 2 ** min(memory.failures, 16), LAST_RETRY)
+        if isinstance(error, Overloaded) and error.after:
+            pause = max(
+                pause, polling.bounded(error.after) * 1.25
+            )  # not before it said, though some come a fifth early
         until = now + pause * self.outside.random.uniform(0.8, 1.2)
         self.memory = memory.failed(error.message, until)
         with contextlib.suppress(OrlopError):
@@ -202,15 +210,20 @@ class Engine:
         before = self.memory.state
         if isinstance(before, Idle):
             self.memory = replace(self.memory, state=update.check(before))
+        asked = None
         try:
-            offer, failure = self.outside.catalog.offer(), ""
+            offer, failure, self._unanswered = self.outside.catalog.offer(), "", 0
         except OrlopError as e:
-            offer, failure = self.memory.offer, e.message
+            offer, failure, self._unanswered = self.memory.offer, e.message, self._unanswered + 1
+            asked = e.after if isinstance(e, Overloaded) else None
         if isinstance(self.memory.state, update.Checking):
             self.memory = replace(self.memory, state=update.nothing(self.memory.state))
         if offer != self.memory.offer:
             self._save(replace(self.memory, offer=offer))
-        self.memory = replace(self.memory, checked_at=self.outside.now(), failure=failure)
+        now, chance = self.outside.now(), self.outside.random.random()
+        every, failures = self.settings.check_every, self._unanswered
+        self.check_at = polling.following(now, every, chance, failures=failures, asked=asked)
+        self.memory = replace(self.memory, checked_at=now, failure=failure)
 
     def _fetch(self, target: Target) -> None:
         index = self._index(target)

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from orlop.errors import BadInput
 from orlop.model.decide import Settings
+from orlop.model.polling import SPREAD
 from orlop.model.reboot import Immediate, Off, Strategy, Window
 from orlop.model.strict import Fields
 from orlop.model.version import Version
@@ -42,7 +43,7 @@ class UpdateSettings:
     group: str = "default"
     urls: tuple[str, ...] = ()
     pin: Version | None = None
-    engine: Settings = field(default_factory=Settings)
+    engine: Settings = field(default_factory=lambda: Settings(first_within=SPREAD))
     lock: tuple[str, str] | None = None
 
     def reboot_lock(self, machine: str) -> FleetLock | None:
@@ -83,7 +84,7 @@ def parse(raw: bytes) -> UpdateSettings:
         group=_word(top, "group", "default"),
         urls=tuple(_url(url) for url in top.texts("urls")),
         pin=top.version("pin") if top.has("pin") else None,
-        engine=Settings(strategy=_strategy(top.value("strategy", str, "immediate"), window)),
+        engine=Settings(strategy=_strategy(top.value("strategy", str, "immediate"), window), first_within=SPREAD),
         lock=_lock(top.fields("lock")) if top.has("lock") else None,
     )
 

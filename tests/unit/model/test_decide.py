@@ -35,14 +35,19 @@ T1, T2, T3 = (Target(v, f"{n}{n}" * 32) for n, v in enumerate((V1, V2, V3), 1))
 BLESSED = Facts(V2, "22" * 32, None, "", (Uki(V2).name,))
 TRYING = replace(BLESSED, names=(Uki(V2, 2, 1).name,))
 LOCKED = Settings(lock=True)
+AGAIN = timedelta(minutes=5)
 
 
 def snapshot(state: State | None = None, facts: Facts = BLESSED, **more: object) -> Snapshot:
-    """Just checked, nothing offered; `more` goes into the memory, or the snapshot where it has such a field."""
-    outer = {k: v for k, v in more.items() if k in ("settings", "health", "sessions")}
+    """Just checked, and offered what the state is after, if anything.
+
+    `more` goes into the memory, or the snapshot where it has such a field.
+    """
+    outer = {k: v for k, v in more.items() if k in ("settings", "health", "sessions", "check_at")}
     inner = {k: v for k, v in more.items() if k not in outer}
-    memory = replace(Memory(state=state or Idle(), checked_at=NOW), **inner)  # type: ignore[arg-type]
-    return Snapshot(NOW, memory, facts, **outer)  # type: ignore[arg-type]
+    checked = Memory(state or Idle(), offer=getattr(state, "target", None), checked_at=NOW)
+    memory = replace(checked, **inner)  # type: ignore[arg-type]
+    return Snapshot(NOW, memory, facts, **{"check_at": NOW + AGAIN, **outer})  # type: ignore[arg-type]
 
 
 def named(target: Target) -> Target:
@@ -55,16 +60,21 @@ DENIED = (Denied(V3, "it did not boot", NOW),)
 @pytest.mark.parametrize(
     ("s", "action", "reason"),
     [
-        (snapshot(checked_at=None), d.Check(), "asking"),
-        (snapshot(checked_at=NOW - timedelta(minutes=5)), d.Check(), "asking"),
-        (snapshot(checked_at=NOW + timedelta(days=900)), d.Check(), "asking"),  # the clock was wrong
-        (snapshot(), d.Rest(NOW + timedelta(minutes=5)), "no release is offered"),
+        (snapshot(check_at=None), d.Check(), "asking"),
+        (snapshot(check_at=NOW), d.Check(), "asking"),
+        (snapshot(check_at=NOW + timedelta(days=900)), d.Check(), "asking"),  # the clock was wrong
+        (snapshot(checked_at=None, check_at=NOW + AGAIN), d.Rest(NOW + AGAIN), "no release"),  # not asked yet
+        (snapshot(Staged(T3), offer=None), d.Drop(T3), "it is not offered to this machine any more"),
+        (snapshot(Staged(T3), offer=None, failure="no route"), d.Reboot(T3), "rebooting"),  # not known
+        (snapshot(Fetching(T3), offer=None, checked_at=None), d.Fetch(T3), "fetching"),  # not asked yet
+        (snapshot(Staged(named(T3)), offer=None), d.Reboot(named(T3)), "rebooting"),
+        (snapshot(), d.Rest(NOW + AGAIN), "no release is offered"),
         (snapshot(offer=T3), d.Take(T3), "going from 20261202.1 to 20261203.1"),
-        (snapshot(offer=T2), d.Rest(NOW + timedelta(minutes=5)), "the version it should"),
-        (snapshot(offer=T1), d.Rest(NOW + timedelta(minutes=5)), "older than 20261202.1: staying"),
+        (snapshot(offer=T2), d.Rest(NOW + AGAIN), "the version it should"),
+        (snapshot(offer=T1), d.Rest(NOW + AGAIN), "older than 20261202.1: staying"),
         (snapshot(offer=replace(T1, why="pull-back")), d.Take(replace(T1, why="pull-back")), "to 20261201.1"),
-        (snapshot(offer=T3, denied=DENIED), d.Rest(NOW + timedelta(minutes=5)), "deny list: it did not boot"),
-        (snapshot(offer=T3, hold="a fair"), d.Rest(NOW + timedelta(minutes=5)), "updates are held: a fair"),
+        (snapshot(offer=T3, denied=DENIED), d.Rest(NOW + AGAIN), "deny list: it did not boot"),
+        (snapshot(offer=T3, hold="a fair"), d.Rest(NOW + AGAIN), "updates are held: a fair"),
         (snapshot(Available(T3)), d.Fetch(T3), "fetching 20261203.1"),
         (snapshot(Fetching(T3)), d.Fetch(T3), "fetching"),
         (snapshot(Available(T3), TRYING), d.Rest(), "has yet to prove itself"),
@@ -76,7 +86,7 @@ DENIED = (Denied(V3, "it did not boot", NOW),)
         (snapshot(Available(T2), replace(BLESSED, running=V1, names=(Uki(V1).name,)), offer=T3), d.Take(T3), "instead"),
         (snapshot(Staged(T3), offer=T2), d.Reboot(T3), "immediate"),
         (snapshot(Staged(named(T1)), offer=T3), d.Reboot(named(T1)), "rebooting"),
-        (snapshot(Staged(T3), settings=Settings(Off())), d.Rest(NOW + timedelta(minutes=5)), "strategy is off"),
+        (snapshot(Staged(T3), settings=Settings(Off())), d.Rest(NOW + AGAIN), "strategy is off"),
         (snapshot(Staged(T3), sessions=1), d.Wish(), "somebody is logged in"),
         (snapshot(Staged(T3), settings=LOCKED), d.Lock(), "asking for the reboot lock"),
         (snapshot(Staged(T3), settings=LOCKED, lock=ASKED), d.Lock(), "asking"),
@@ -84,7 +94,7 @@ DENIED = (Denied(V3, "it did not boot", NOW),)
         (snapshot(Staged(T3), settings=LOCKED, lock=HELD), d.Reboot(T3), "rebooting"),
         (snapshot(Staged(T3), settings=Settings(Off(), lock=True), lock=HELD), d.Unlock(), "strategy is off"),
         (snapshot(lock=ASKED), d.Unlock(), "giving the reboot lock back"),
-        (snapshot(lock=KEPT), d.Rest(NOW + timedelta(minutes=5)), "no release"),
+        (snapshot(lock=KEPT), d.Rest(NOW + AGAIN), "no release"),
         (snapshot(Rebooting(T3, V2)), d.Rest(), "is rebooting"),
         (snapshot(Booted(T2, V1), TRYING, lock=HELD), d.Rest(), "waiting for its health verdict"),
         (snapshot(Booted(T2, V1), TRYING, health=Health(True)), d.Judge(good=True), "is healthy"),
@@ -115,5 +125,5 @@ def test_a_login_delays_the_reboot_once() -> None:
 
 
 def test_a_check_that_is_due_comes_before_a_reboot() -> None:
-    s = snapshot(Staged(T3), checked_at=NOW - timedelta(hours=1), settings=Settings(Immediate()))
+    s = snapshot(Staged(T3), check_at=NOW - timedelta(hours=1), settings=Settings(Immediate()))
     assert decide(s).action == d.Check()

@@ -19,7 +19,7 @@ from orlop.model.version import Version
 from orlop.node.update.catalog import Following, Myself, Repository
 from orlop.trust import verify
 from orlop.trust.client import Fetch
-from orlop.trust.errors import Expired, Refused, Unreachable
+from orlop.trust.errors import Expired, Overloaded, Refused, Unreachable
 from tests.simulators import repository as simulator
 from tests.simulators.releases import Release, release
 from tests.simulators.repository import START, unreachable
@@ -355,3 +355,33 @@ def test_an_image_with_older_keys_does_not_unlearn_newer_ones(life: Life) -> Non
     life.repo.files.pop("2.root.json")
     life.start()
     assert life.catalog.offer() is None
+
+
+def test_a_server_that_asks_to_be_left_alone_is_and_others_are_asked_meanwhile(life: Life) -> None:
+    busy, other = "https://one.invalid/", "https://two.invalid/"
+    asked: list[datetime] = []
+
+    def overloaded(path: str, most: int) -> bytes | None:
+        asked.append(life.now)
+        raise Overloaded(f"one.invalid answers 503 for {path} ({most})", after=timedelta(minutes=30))
+
+    life.servers |= {busy: overloaded, other: life.repo.whole}
+    life.start()
+    with pytest.raises(Overloaded):
+        life.catalog.offer()
+    life.now += timedelta(minutes=10)
+    with pytest.raises(Overloaded, match="asked to be left alone for another 20 min") as e:
+        life.catalog.offer()
+    assert e.value.after == timedelta(minutes=20)
+    life.following = replace(life.following, urls=(busy, other))
+    life.catalog.following = life.following
+    assert life.catalog.offer() is None
+    assert asked == [START]
+    life.now += timedelta(minutes=20)
+    assert life.catalog.offer() is None
+    assert asked == [START, life.now]
+    life.now -= 900 * DAY  # the clock was wrong: nobody is left alone for years
+    life.servers[other] = unreachable
+    with pytest.raises(Overloaded):
+        life.catalog.offer()
+    assert asked[-1] == life.now

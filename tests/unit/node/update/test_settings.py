@@ -62,7 +62,7 @@ def test_a_strategy_is_known_by_its_name(word: str, kind: type) -> None:
 
 def test_without_a_file_the_defaults_count(tmp_path: Path) -> None:
     assert load(tmp_path / "none") == UpdateSettings() == parse(b"format = 1\n")
-    assert UpdateSettings().engine == Settings()
+    assert UpdateSettings().engine == Settings(first_within=timedelta(minutes=3))
     assert UpdateSettings().reboot_lock("id") is None
 
 
