@@ -141,7 +141,7 @@ def test_a_good_boot_soaks_and_leaves_nothing_running(node: Node, version: str) 
     found = health(node)
     assert (found["verdict"], found["version"], found["reason"], found["soak"]) == ("good", version, "", SOAK)
     assert {"check": "health.d/10-leaves-a-child", "ok": True} in found["checks"]
-    assert node.sh("cat /run/checked").split() == ["run"] * 3  # at once, after 30 seconds, at the end
+    assert len(node.sh("cat /run/checked").split()) >= 2  # at once, every 30 seconds, at the end
     assert node.run("pgrep", "-f", "sleep 4321").code == 1
     assert node.sh("ls /boot/EFI/Linux").split() == [f"orlop_{version}.efi"]
     assert node.run("ls", f"/var/lib/orlop/failures/{version}.txt").code != 0
