@@ -6,9 +6,11 @@ from typing import Annotated
 
 import typer
 
+from orlop.cli import node_updates
 from orlop.cli.lab import AsJson, Name, NodeName, Timeout, open_lab
+from orlop.cli.machine import ask
 from orlop.cli.session import report, steps
-from orlop.errors import CommandFailed, OrlopError
+from orlop.errors import OrlopError
 from orlop.lab import ssh
 from orlop.lab.machine import Node
 from orlop.lab.wait import reboot
@@ -16,10 +18,12 @@ from orlop.model.drift import Difference
 from orlop.model.drifttext import differences_text, lines, parse_differences
 from orlop.model.reset import RESULT, Request, Result
 
-app = typer.Typer(help="One machine: what it has beyond its configuration; starting over.", no_args_is_help=True)
+app = typer.Typer(
+    help="One machine: its updates, what it has beyond its configuration, starting over.", no_args_is_help=True
+)
 
-COMMAND = "/usr/bin/orlop"
 COULD_NOT = 2
+node_updates.add_to(app)
 
 
 @app.command()
@@ -41,7 +45,7 @@ def diff(node: NodeName, name: Name = None, as_json: AsJson = False) -> None:
 
 
 def _differences(machine: Node) -> list[Difference]:
-    return parse_differences(_ask(machine, "diff", "--json", good=(0, 1)), f"what {machine.name} says of itself")
+    return parse_differences(ask(machine, "diff", "--json", good=(0, 1)), f"what {machine.name} says of itself")
 
 
 @app.command()
@@ -66,22 +70,8 @@ def reset(
         typer.confirm(f"This removes everything in /var of {node}; kept is: {kept}. Go on?", abort=True)
     words = [*(word for path in request.keep for word in ("--keep", path)), *(["--erase"] if erase else [])]
     with steps(ctx).step(f"Resetting {node}"):
-        _ask(machine, "reset", "--yes", "--no-reboot", *words, good=(0,))
+        ask(machine, "reset", "--yes", "--no-reboot", *words)
         reboot(machine, steps(ctx), timeout=timeout)
         ssh.forget(machine.paths, node)  # it may have a new host key
         if not erase:
             steps(ctx).note(Result.parse(machine.sh(f"cat {RESULT}")).line())
-
-
-def _ask(machine: Node, *words: str, good: tuple[int, ...]) -> str:
-    """What the machine's own command prints. Raises CommandFailed with what it says of its failure."""
-    ran = machine.run(COMMAND, *words)
-    if ran.code in good:
-        return ran.out
-    told = dict(line.split(": ", 1) for line in ran.err.splitlines() if line.startswith(("error: ", "hint: ")))
-    raise CommandFailed(
-        told.get("error", f"orlop {words[0]} on {machine.name} ended with {ran.code}"),
-        code=ran.code,
-        tail="" if "error" in told else (ran.out + ran.err)[-2000:].strip(),
-        hint=told.get("hint", f"`orlop lab logs {machine.name}` shows what the machine is doing"),
-    )

@@ -19,9 +19,12 @@ SERVED = ("metadata", "targets", "blobs")
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 
-def server(folder: Path, host: str, port: int) -> ThreadingHTTPServer:
-    """A server bound to the address, not yet serving. Raises OSError when it is taken."""
-    kind = type("Handler", (_Handler,), {"top": folder.resolve()})
+def server(folder: Path, host: str, port: int, *, whole: bool = False, quiet: bool = False) -> ThreadingHTTPServer:
+    """A server bound to the address, not yet serving; `whole` serves any file in the folder, as an image's.
+
+    Raises OSError when the address is taken.
+    """
+    kind = type("Handler", (_Handler,), {"top": folder.resolve(), "whole": whole, "quiet": quiet})
     return ThreadingHTTPServer((host, port), kind)
 
 
@@ -44,6 +47,8 @@ def byte_range(header: str, size: int) -> tuple[int, int] | None:
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     top: Path
+    whole: bool
+    quiet: bool
 
     def do_GET(self) -> None:
         self._answer(body=True)
@@ -86,10 +91,14 @@ class _Handler(BaseHTTPRequestHandler):
             f.seek(first)
             _copy(f, self.wfile, end - first)
 
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's
+        if not self.quiet:
+            super().log_message(format, *args)
+
     def _path(self) -> Path | None:
         """The file that is asked for, or None when there is none below the folders that are served."""
         parts = unquote(urlsplit(self.path).path).lstrip("/").split("/")
-        if parts[0] not in SERVED or any(p.startswith(".") or p == "" or "\0" in p for p in parts):
+        if not (self.whole or parts[0] in SERVED) or any(p.startswith(".") or p == "" or "\0" in p for p in parts):
             return None
         path = self.top.joinpath(*parts)
         return path if path.is_file() and path.resolve().is_relative_to(self.top) else None
