@@ -309,6 +309,8 @@ def _refusal(s: Snapshot, offer: Target) -> str:
 
 
 def _why_idle(s: Snapshot) -> str:
+    if s.memory.offer is None and s.memory.checked_at is None:
+        return f"running {s.facts.running}; releases are asked for soon"
     if s.memory.offer is None:
         return f"running {s.facts.running}; no release is offered to this machine"
     return _refusal(s, s.memory.offer)

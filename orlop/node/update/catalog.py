@@ -147,6 +147,10 @@ class Repository:
             return None
         return self.answer
 
+    def lacks(self) -> str:
+        """What it could never do without and has not; empty when a check can be made."""
+        return NO_KEYS if self._root is None else "" if self.following.urls else NO_URLS
+
     # how it is found out
 
     def _urls(self) -> Sequence[str]:

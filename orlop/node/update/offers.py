@@ -84,6 +84,8 @@ class Offers:
         return self._named[0].url if self._named else ""
 
     def reason(self) -> str:
-        """Why the repository offers nothing now, in the words of its policy; empty when it does, or was never asked."""
+        """Why the repository offers nothing now, in its policy's words; empty when it does, or was not asked yet."""
         answer = self.repository.answer
-        return "" if answer is None or isinstance(answer, Go) else answer.reason
+        if answer is None:
+            return self.repository.lacks()
+        return "" if isinstance(answer, Go) else answer.reason

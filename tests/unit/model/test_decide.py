@@ -63,7 +63,7 @@ DENIED = (Denied(V3, "it did not boot", NOW),)
         (snapshot(check_at=None), d.Check(), "asking"),
         (snapshot(check_at=NOW), d.Check(), "asking"),
         (snapshot(check_at=NOW + timedelta(days=900)), d.Check(), "asking"),  # the clock was wrong
-        (snapshot(checked_at=None, check_at=NOW + AGAIN), d.Rest(NOW + AGAIN), "no release"),  # not asked yet
+        (snapshot(checked_at=None, check_at=NOW + AGAIN), d.Rest(NOW + AGAIN), "asked for soon"),  # not asked yet
         (snapshot(Staged(T3), offer=None), d.Drop(T3), "it is not offered to this machine any more"),
         (snapshot(Staged(T3), offer=None, failure="no route"), d.Reboot(T3), "rebooting"),  # not known
         (snapshot(Fetching(T3), offer=None, checked_at=None), d.Fetch(T3), "fetching"),  # not asked yet
