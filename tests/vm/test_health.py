@@ -142,7 +142,7 @@ def test_a_good_boot_soaks_and_leaves_nothing_running(node: Node, version: str) 
     assert (found["verdict"], found["version"], found["reason"], found["soak"]) == ("good", version, "", SOAK)
     assert {"check": "health.d/10-leaves-a-child", "ok": True} in found["checks"]
     assert len(node.sh("cat /run/checked").split()) >= 2  # at once, every 30 seconds, at the end
-    assert node.run("pgrep", "-f", "sleep 4321").code == 1
+    assert node.run("pgrep", "-f", "[s]leep 4321").code == 1
     assert node.sh("ls /boot/EFI/Linux").split() == [f"orlop_{version}.efi"]
     assert node.run("ls", f"/var/lib/orlop/failures/{version}.txt").code != 0
 
@@ -150,7 +150,7 @@ def test_a_good_boot_soaks_and_leaves_nothing_running(node: Node, version: str) 
 def test_bad_checks_are_named_and_a_proven_version_is_left_alone(node: Node, version: str) -> None:
     start(node, butane(BAD))
     assert bad(node) == BAD_REASON
-    assert node.run("pgrep", "-f", "sleep 4321").code == 1
+    assert node.run("pgrep", "-f", "[s]leep 4321").code == 1
     assert failure(node, version).startswith(f"bad verdict: {BAD_REASON}\n\n")
     assert node.sh("systemctl show -P ConditionResult orlop-health-guard.service").strip() == "no"
 
