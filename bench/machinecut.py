@@ -29,6 +29,7 @@ from orlop.image.build import build
 from orlop.lab import images, lab
 from orlop.lab.lab import Plan
 from orlop.lab.machine import Node, make_disk
+from orlop.lab.nodeconfig import NodeConfig
 from orlop.lab.wait import wait_verdict
 from orlop.model.index import index_name
 from orlop.model.version import Version
@@ -147,7 +148,10 @@ def _uki(folder: Path) -> Path:
 def _machine(ws: Workspace, steps: Steps, image: Path) -> Iterator[Node]:
     with suppress(Missing):
         lab.down(ws, LAB)
-    plan = Plan(images.resolve(ws, str(image)), name=LAB, memory_mib=1024, disk_gib=DISK_GIB)
+    config = NodeConfig()
+    for unit in ("orlop-update.service", "orlop-update.socket"):
+        config = config.link(f"/etc/systemd/system/{unit}", "/dev/null")
+    plan = Plan(images.resolve(ws, str(image)), name=LAB, memory_mib=1024, disk_gib=DISK_GIB, config=config)
     with lab.running(ws, steps, plan, timeout=_SECONDS) as there:
         yield there.node("n1")
 

@@ -1,6 +1,7 @@
 """A machine in the lab that updates itself: the engine is run on it, by its own Python, with no daemon around it.
 
-For what must be known of the engine alone on a real kernel: the power-cut proof.
+For what must be known of the engine alone on a real kernel: the power-cut proof. The machine's own update engine must
+not run meanwhile.
 """
 
 from __future__ import annotations

@@ -11,14 +11,16 @@ for all of them: it holds what every kind needs, and the kernel's command line s
 two small files, which erofs keeps as they are: it is written over in place. So two variants differ in a few blocks of
 /usr, in the verity tree, and in the UKI.
 
-Kept under .orlop/cache by the image and by this file; those of another image go when new ones are made.
+Kept under .orlop/cache by the image and by this file; those of another image go some hours after their last use.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -41,6 +43,7 @@ FIRST = 90001  # of the numbers of a day, which are as long as each other
 _MARK = 90000  # the number in the /usr that all are made from
 _WORD = "orlop.test="
 _TREE = "usr"
+_KEPT_SECONDS = 6 * 3600  # after its last use; another session may be using it
 
 UNHEALTHY = """[Unit]
 Description=Fail, as a broken release would
@@ -117,11 +120,12 @@ class Releases:
         """The /usr, and the parts of the image's UKI."""
         top = self._folder
         if (top / "shared").exists():
+            os.utime(top)
             return
-        if top.parent.is_dir():
-            for old in top.parent.iterdir():
+        for old in top.parent.iterdir() if top.parent.is_dir() else ():
+            if old.stat().st_mtime < time.time() - _KEPT_SECONDS:
                 remove_tree(old)
-        top.mkdir(parents=True)
+        top.mkdir(parents=True, exist_ok=True)
         with made_beside(top / "shared") as fresh:
             for name, content in sections((self.image / f"orlop_{self.base}.efi").read_bytes()):
                 if not (fresh / name).exists():  # the second profile has sections of the same names

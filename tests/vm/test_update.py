@@ -1,0 +1,135 @@
+"""Updates of a booted machine: good ones stay, bad ones lead back to what ran before, by themselves.
+
+One machine goes through all of it, in the order of this file; every test leaves it healthy and settled on a version,
+from which the next one starts. Releases are numbered; each number is used once.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orlop.lab import demo
+from orlop.lab.machine import Node
+from orlop.model.version import Version
+from orlop.workspace import Workspace
+from tests.simulators.httpd import Vices, cuts
+from tests.vm.machines import Machines
+from tests.vm.releases import NOTE, Kind, Releases
+from tests.vm.updates import TOLD, arrives, ask_for, last_try, reboot_to, served, slot, stage, status, updating
+
+FILE = "/var/lib/kept"
+SLOTS = ("orlop_{}", "orlop_{}_verity")
+
+
+@pytest.fixture(scope="module")
+def machine(ws: Workspace, image: Path) -> Iterator[Machines]:
+    with updating(ws, image) as there:
+        there.n1.sh(
+            f"echo precious > {FILE}; mkdir {TOLD}; podman volume create kept; echo 1 > $(podman volume mount kept)/x"
+        )
+        yield there
+
+
+@pytest.fixture
+def node(machine: Machines) -> Node:
+    return machine.n1
+
+
+@pytest.fixture(scope="module")
+def releases(ws: Workspace, image: Path) -> Releases:
+    return Releases(ws, image)
+
+
+def running(node: Node) -> Version:
+    return Version.parse(node.sh(". /usr/lib/os-release; echo $IMAGE_VERSION").strip())
+
+
+def is_whole(node: Node, version: Version) -> None:
+    """It runs this version, with all that was in /var and the container on it."""
+    assert running(node) == version
+    assert node.sh(f"cat {FILE}; cat $(podman volume mount kept)/x") == "precious\n1\n"
+    assert str(version) in demo.fetch(node.port(demo.PORT), timeout=120)
+    assert node.sh("systemctl --failed --no-legend --plain") == ""
+
+
+def denied(found: dict[str, Any], version: Version) -> dict[str, Any]:
+    return next(d for d in found["denied"] if d["version"] == str(version))
+
+
+def test_a_release_comes_up_and_stays_with_container_and_data(node: Node, releases: Releases) -> None:
+    with served(releases.make(1)) as release:
+        found = stage(node, release)
+    before = slot(found, releases.base)
+    assert before["running"] and before["blessed"]
+    assert found["progress"]["received"] < found["progress"]["total"] / 10  # most of it is here already
+    reboot_to(node, release.version)
+    is_whole(node, release.version)
+    assert node.sh(f"cat {NOTE}") == f"This is {release.version}, made for a test.\n"
+    assert slot(status(node), releases.base)["boots"]  # to go back to
+    assert f"orlop_{release.version}.efi" in node.sh("ls /boot/EFI/Linux").split()
+
+
+def test_wrong_bytes_are_refused_and_nothing_is_started_from_them(node: Node, releases: Releases) -> None:
+    runs = running(node)
+    with served(releases.make(2), Vices(other_bytes=1.0)) as release:
+        code, said = ask_for(node, release, "--no-reboot")
+        assert code == 2 and "error: " in said, said
+        found = status(node)
+        assert found["failure"] and slot(found, runs)["running"]
+        assert all(
+            s["version"] in (str(runs), None) for s in found["slots"]
+        )  # the other slot can be started by nothing
+        assert f"orlop_{release.version}" not in node.sh("ls /boot/EFI/Linux | grep efi$")
+
+
+def test_a_download_that_breaks_fifty_times_arrives_and_updates_go_on(node: Node, releases: Releases) -> None:
+    """The second update in a row: it goes into the slot that the first one came from."""
+    with served(releases.make(3), Vices(cut_after=cuts(*itertools.repeat(20_000, 50)))) as release:
+        stage(node, release)
+        assert sum(path.endswith((".efi", ".raw")) for path, _ in release.server.asked) > 50
+    reboot_to(node, release.version)
+    is_whole(node, release.version)
+
+
+def test_going_back_by_hand_and_not_coming_again(node: Node, releases: Releases) -> None:
+    start = node.console_size()
+    node.sh("orlop rollback")
+    arrives(node, releases.version(1), start)
+    is_whole(node, releases.version(1))
+    found = status(node)
+    assert denied(found, releases.version(3))["reason"] == "rolled back by hand"
+
+
+def fails(machine: Machines, folder: Path, *kinds: str, tries: int = 1) -> tuple[dict[str, Any], str]:
+    """Update to a release that cannot stay; the status afterwards, and the console of it."""
+    node = machine.n1
+    runs = running(node)
+    with served(folder) as release:
+        stage(node, release)
+    if tries == 1:
+        last_try(node, release.version)
+    with machine.expect(node, *kinds):
+        said = reboot_to(node, runs)
+    is_whole(node, runs)
+    found = status(node)
+    assert denied(found, release.version)["reason"]
+    assert not any(s["version"] == str(release.version) and s["boots"] for s in found["slots"])
+    return found, said
+
+
+def test_a_kernel_that_panics_is_tried_three_times_and_left(machine: Machines, releases: Releases) -> None:
+    _, said = fails(machine, releases.make(4, Kind.PANICS), "kernel panic", tries=3)
+    assert said.count("Kernel panic - not syncing") == 3
+
+
+def test_a_health_check_that_fails_leads_back_at_once(machine: Machines, releases: Releases) -> None:
+    folder = releases.make(5)
+    machine.n1.sh(f"echo fails > {TOLD}/{folder.name}")
+    found, said = fails(machine, folder, "failed to start", "dependency failed", tries=3)
+    assert "told to fail" in denied(found, releases.version(5))["reason"]
+    assert said.count(f"verdict=bad version={folder.name}") == 1  # it is not tried again
