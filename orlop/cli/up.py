@@ -11,7 +11,7 @@ import typer
 
 from orlop.cli.session import steps, workspace
 from orlop.errors import BadInput, Busy, Missing, OrlopError
-from orlop.image import build
+from orlop.image import build, keys
 from orlop.lab import demo, images, lab, ports
 from orlop.lab.lab import Lab, Plan
 from orlop.lab.paths import DEFAULT_LAB
@@ -84,5 +84,5 @@ def _say_if_stale(ws: Workspace, log: Steps, there: Lab) -> None:
         runs = build.manifest(build.find(ws, there.state().version))["inputs"]
     except (OrlopError, KeyError):  # the image it was made from is gone, or never was one of ours
         return
-    if runs != build.input_key(ws):
+    if runs != build.input_key(ws, keys.find(ws)):
         log.note("the sources have changed since it was built; `make down`, then `make up` boots what they are now")
