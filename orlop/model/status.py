@@ -40,7 +40,8 @@ def _slot(facts: Facts, version: Version | None, root_hash: str, letter: str, *,
         "boots": uki is not None,
         "blessed": uki is not None and uki.blessed,
         "tries_left": None if uki is None or uki.blessed else uki.left,
-        "failed": uki is not None and uki.bad,
+        "failed": uki is not None and uki.bad and uki.done > 0,
+        "set_aside": uki is not None and uki.bad and not uki.done,
     }
 
 
@@ -122,6 +123,8 @@ def _slot_text(slot: Document) -> str:
         said.append("blessed")
     elif slot["failed"]:
         said.append("failed")
+    elif slot["set_aside"]:
+        said.append("set aside")
     elif slot["boots"]:
         said.append(f"{slot['tries_left']} tries left")
     else:
@@ -141,6 +144,8 @@ def progress_text(doc: Document) -> str:
     progress = doc["progress"]
     if progress is None or not progress["total"]:
         return ""
+    if progress["step"] != "fetching":
+        return str(progress["step"])
     part = f"{progress['step']}: {progress['done'] * 100 // progress['total']} %"
     part += f" ({_mb(progress['done'])} of {_mb(progress['total'])} MB, {_mb(progress['received'])} MB received)"
     if progress["rate"]:
