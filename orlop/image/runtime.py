@@ -62,6 +62,8 @@ EMPTY_DIRS = (
     *("var/cache", "var/lib", "var/log", "var/tmp"),
     "usr/share/zoneinfo",
 )
+# opened by the C library when a thread is ended from outside, as the interpreter does at its exit; aborts without
+OPENED_BY_NAME = "usr/lib/x86_64-linux-gnu/libgcc_s.so.1"
 LINKS = {"bin": "usr/bin", "sbin": "usr/bin", "lib": "usr/lib", "lib64": "usr/lib64"}
 
 
@@ -197,7 +199,8 @@ def link_libraries(tree: Path) -> None:
     """Give the runtime its own names for the libraries its programs need, and the folders a root has."""
     place = tree / PLACE
     programs = {str(p.relative_to(tree)) for p in walk(place) if p.suffix == ".so" or p == place / PYTHON}
-    for path in sorted(Libraries(tree).closure(programs, optional=False) - programs):
+    opened = {OPENED_BY_NAME} if (tree / OPENED_BY_NAME).is_file() else set()
+    for path in sorted(Libraries(tree).closure(programs | opened, optional=False) - programs):
         own = place / path
         own.parent.mkdir(parents=True, exist_ok=True)
         if (tree / path).is_symlink():

@@ -131,7 +131,9 @@ def test_libraries_are_the_hosts_own_files_under_a_second_name(tmp_path: Path) -
     (host / "libc.so.6").symlink_to("libc.so.6.1")
     shutil.copyfile("/lib64/ld-linux-x86-64.so.2", host / "ld-linux-x86-64.so.2")
     (tmp_path / "usr/lib64/ld-linux-x86-64.so.2").symlink_to("../lib/x86_64-linux-gnu/ld-linux-x86-64.so.2")
+    shutil.copyfile("/lib/x86_64-linux-gnu/libgcc_s.so.1", host / "libgcc_s.so.1")
     runtime.link_libraries(tmp_path)
+    assert (tmp_path / runtime.PLACE / runtime.OPENED_BY_NAME).samefile(host / "libgcc_s.so.1")
     own = place / "usr/lib/x86_64-linux-gnu"
     assert (own / "libc.so.6.1").samefile(host / "libc.so.6.1")
     assert (own / "libc.so.6").readlink() == Path("libc.so.6.1")
