@@ -1,8 +1,9 @@
 """Blocks from servers that may lie: every piece is checked before anybody sees it.
 
 Several sources are asked, one at a time. One that fails goes behind the others, one that sends other bytes than the
-index promises is asked a few times more and then not again. A transfer that breaks goes on at the byte where it broke.
-As long as bytes arrive it never gives up; without any it does, after every source was asked `TRIES` times in a row.
+index promises is asked a few times more and then not again, one that asks to be left alone is left alone. A transfer
+that breaks goes on at the byte where it broke. As long as bytes arrive it never gives up; without any it does, after
+every source was asked `TRIES` times in a row.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Protocol
 
 from orlop.model.index import BLOCK, DIGEST, Blob, Frame, Part
 from orlop.node.update.plan import Run
-from orlop.node.update.source import Absent, Lying, Source, SourceError, Stream, Unreachable
+from orlop.node.update.source import Absent, Lying, Overloaded, Source, SourceError, Stream, Unreachable
 
 TRIES = 5
 LIES = 3
@@ -113,6 +114,7 @@ class Pace:
 class _Mirror:
     source: Source
     failures: int = 0
+    left_alone: bool = False
     lies: Counter[str] = field(default_factory=Counter)  # by blob: who has a bad copy of one may have the others
     held: tuple[str, Stream] | None = None
 
@@ -158,6 +160,7 @@ class Fetcher:
                 moved = partial.position > before
                 mirror.failures = 1 if moved else mirror.failures + 1
                 failed = 0 if moved else failed + 1
+                mirror.left_alone = isinstance(e, Overloaded) and e.after is not None
                 if isinstance(e, Lying):
                     mirror.lies[pieces.blob.sha256] += 1
                 self._wait_or_raise(failed, e, self._honest(pieces.blob))
@@ -167,7 +170,7 @@ class Fetcher:
                 mirror.failures = failed = 0
 
     def _honest(self, blob: Blob) -> list[_Mirror]:
-        return [m for m in self._mirrors if m.lies[blob.sha256] < LIES]
+        return [m for m in self._mirrors if m.lies[blob.sha256] < LIES and not m.left_alone]
 
     def _best(self, blob: Blob) -> _Mirror:
         honest = self._honest(blob)

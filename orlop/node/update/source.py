@@ -5,6 +5,7 @@ bytes count is decided by their hash, in `fetch`. Every wait is bounded: connect
 
     SourceError
     ├── Unreachable    it did not answer, stopped, or was too slow: try again, or another
+    │   └── Overloaded it says so, and perhaps when to come again
     ├── Absent         it does not have it
     └── Lying          what it says about what it sends contradicts itself
 """
@@ -17,11 +18,13 @@ import time
 import urllib.parse
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
 from orlop.errors import BadInput, OrlopError
-from orlop.trust.route import HINT, public, route
+from orlop.trust import errors
+from orlop.trust.route import HINT, OVERLOADED, public, retry_after, route
 
 STALL_SECONDS = 30.0
 SLOWEST = 1024  # bytes a second, over a window of STALL_SECONDS
@@ -35,6 +38,10 @@ class SourceError(OrlopError):
 
 class Unreachable(SourceError):
     pass
+
+
+class Overloaded(Unreachable, errors.Overloaded):
+    """Of blobs, as of metadata: `after` is how long to leave the server alone."""
 
 
 class Absent(SourceError):
@@ -174,11 +181,15 @@ class HttpSource:
 
     def _stream(self, response: http.client.HTTPResponse, url: str, start: int) -> Stream:
         status = response.status
-        if status in (404, 410):
-            self.close()
-            raise Absent(f"{self.name} has no {public(url)}")
         if status not in (200, 206):
+            response.close()
             self.close()
+        if status in (404, 410):
+            raise Absent(f"{self.name} has no {public(url)}")
+        if status in OVERLOADED:
+            after = retry_after(response.headers, datetime.now(UTC))
+            raise Overloaded(f"{self.name} answers {status}: it is overloaded", hint=HINT, after=after)
+        if status not in (200, 206):
             raise Unreachable(f"{self.name} answers {status} {response.reason}", hint=HINT)
         if response.headers.get("Content-Encoding", "identity") != "identity":
             self.close()

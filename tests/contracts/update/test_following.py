@@ -20,9 +20,11 @@ from orlop.model.policy import Wait
 from orlop.model.update import Target
 from orlop.model.version import Version
 from orlop.node.update.catalog import Following, Myself, Repository
-from orlop.node.update.fetch import Blocks
+from orlop.node.update.fetch import Blocks, Fetcher
 from orlop.node.update.plan import Run
-from orlop.trust.errors import Unreachable
+from orlop.node.update.source import source
+from orlop.trust.errors import Overloaded, Unreachable
+from tests.simulators.webserver import Handler, serving
 from tests.unit.control.releases.images import Publisher
 from tests.unit.control.releases.publishing import promote, release
 
@@ -96,6 +98,35 @@ def test_a_halt_stops_who_waits_and_a_resume_lets_them_go_on(publisher: Publishe
     assert "is halted (it eats disks)" in follower.answer.reason
     publish(edits.resume(document(), SECOND, publisher.now))
     assert follower.offer() == Target(SECOND, follower.index(follower.named(SECOND)).root_hash)
+
+
+def test_a_server_of_blobs_that_is_overloaded_is_asked_once(url: str, publisher: Publisher, tmp_path: Path) -> None:
+    release(publisher, str(FIRST))
+    release(publisher, str(SECOND))
+    publisher.now += timedelta(hours=1)
+    asked: list[str] = []
+
+    def busy(handler: Handler, path: str) -> bool:
+        asked.append(path)
+        handler.send_response(503)
+        handler.send_header("Retry-After", "900")
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+        return True
+
+    with serving(lambda _: None, busy) as other:
+        follower = machine(publisher, tmp_path / "a", Following((other, url), "alpha"))
+        target = follower.offer()
+        assert target is not None
+        part = follower.index(target).uki
+        blocks = Blocks(part, (part.blob.path,))
+        asked.clear()
+        assert sum(len(data) for _, data in follower.fetcher(target).fetch(blocks, [Run(0, 1), Run(2, 1)])) > 0
+        assert asked == [part.blob.path]
+        with pytest.raises(Overloaded) as e:
+            list(Fetcher([source(other)]).fetch(blocks, [Run(0, 1)]))
+        assert e.value.after == timedelta(minutes=15)
+        assert len(asked) == 2
 
 
 def test_a_server_that_goes_away_in_between(publisher: Publisher, url: str, tmp_path: Path) -> None:
