@@ -1,6 +1,6 @@
 # Thin: what to do is in scripts/ and in the `orlop` command.
 .DEFAULT_GOAL := help
-.PHONY: help up down test setup lint unit contracts vm bench lock clean
+.PHONY: help up down test setup lint unit contracts vm long bench lock clean
 .NOTPARALLEL:
 
 STATE := $(or $(ORLOP_STATE),.orlop)
@@ -37,7 +37,10 @@ contracts: setup  ## our parts against the real tools they speak to
 	@$(STAGE) "contract tests" $(BIN)/pytest --timeout 900 tests/contracts
 
 vm: setup  ## tests on booted machines
-	@$(STAGE) "machine tests" $(BIN)/pytest tests/vm
+	@$(STAGE) "machine tests" $(BIN)/pytest -m "not long" tests/vm
+
+long: setup  ## the machine tests that `vm` leaves out: many boots each
+	@$(STAGE) "long machine tests" $(BIN)/pytest -m long tests/vm
 
 bench: setup  ## measure, beside a stock Debian machine
 	@$(BIN)/python -m bench $(BENCH)

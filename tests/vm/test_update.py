@@ -1,7 +1,8 @@
 """Updates of a booted machine: good ones stay, bad ones lead back to what ran before, by themselves.
 
 One machine goes through all of it, in the order of this file; every test leaves it healthy and settled on a version,
-from which the next one starts. Releases are numbered; each number is used once.
+from which the next one starts. Releases are numbered; each number is used once. The long ones are left out of
+`make vm`, and are what `make long` runs.
 """
 
 from __future__ import annotations
@@ -133,3 +134,46 @@ def test_a_health_check_that_fails_leads_back_at_once(machine: Machines, release
     found, said = fails(machine, folder, "failed to start", "dependency failed", tries=3)
     assert "told to fail" in denied(found, releases.version(5))["reason"]
     assert said.count(f"verdict=bad version={folder.name}") == 1  # it is not tried again
+
+
+FAILED = ("failed to start", "dependency failed", "emergency mode")
+
+
+@pytest.mark.long
+def test_a_unit_that_fails_leads_back_at_once(machine: Machines, releases: Releases) -> None:
+    found, said = fails(machine, releases.make(6, Kind.UNHEALTHY), *FAILED, tries=3)
+    assert "orlop-test-unhealthy.service" in denied(found, releases.version(6))["reason"]
+    assert said.count(f"verdict=bad version={releases.version(6)}") == 1
+
+
+@pytest.mark.long
+def test_a_health_check_that_hangs_leads_back(machine: Machines, releases: Releases) -> None:
+    folder = releases.make(7)
+    machine.n1.sh(f"echo hangs > {TOLD}/{folder.name}")
+    found, _ = fails(machine, folder, *FAILED, tries=3)
+    assert "10-told did not answer within 10 s" in denied(found, releases.version(7))["reason"]
+
+
+@pytest.mark.long
+def test_an_initrd_that_fails_leads_back(machine: Machines, releases: Releases) -> None:
+    _, said = fails(machine, releases.make(8, Kind.NO_INITRD), *FAILED)
+    assert "orlop-initrd: rebooting" in said
+
+
+@pytest.mark.long
+def test_a_slot_that_rots_once_it_is_staged_is_never_used(machine: Machines, releases: Releases) -> None:
+    """Its first block, which the kernel needs to mount it."""
+    node, runs = machine.n1, running(machine.n1)
+    with served(releases.make(9)) as release:
+        stage(node, release)
+    node.sh(f"dd if=/dev/urandom of=/dev/disk/by-partlabel/orlop_{release.version} bs=4k count=1 conv=fsync")
+    last_try(node, release.version)
+    with machine.expect(node, "verity", *FAILED):
+        reboot_to(node, runs)
+    is_whole(node, runs)
+    assert denied(status(node), release.version)["reason"]
+
+
+@pytest.mark.long
+def test_a_boot_that_never_comes_to_a_verdict_leads_back(machine: Machines, releases: Releases) -> None:
+    fails(machine, releases.make(10, Kind.HANGS), *FAILED)

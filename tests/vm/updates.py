@@ -36,10 +36,13 @@ case $(cat {TOLD}/$IMAGE_VERSION 2> /dev/null) in
     hangs) exec sleep infinity ;;
 esac
 """
+# of a boot without a verdict, in seconds, instead of a quarter of an hour
+PATIENCE = "[Service]\nEnvironment=ORLOP_HANGS=300\n"
 CONFIG = (
     NodeConfig()
     .file("/etc/orlop/health.d/10-told", CHECK, 0o755)
     .file("/etc/orlop/health.conf", "TIMEOUT=10\n")
+    .file("/etc/systemd/system/orlop-health-guard.service.d/test.conf", PATIENCE)
     .file("/etc/orlop/update.toml", 'format = 1\nstrategy = "off"\n')
 )
 WAIT_SECONDS = 600.0
