@@ -39,6 +39,7 @@ class Vices:
     encoding: str = ""  # says so in Content-Encoding
     redirect: str = ""  # everything is over there
     unchunked: bool = False  # no Content-Length at all: the body ends with the connection
+    spares: str = ""  # what ends so is served as by a good one
 
 
 @dataclass
@@ -87,6 +88,7 @@ def cuts(*lengths: int) -> Iterator[int]:
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     served: Server
+    _vices: Vices
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
         pass
@@ -98,6 +100,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         server, vices = self.served, self.served.vices
         path = re.sub(r"^https?://[^/]*", "", self.path).lstrip("/")
+        if vices.spares and path.endswith(vices.spares):
+            vices = Vices()
+        self._vices = vices
         server.asked.append((path, self.headers.get("Range", "")))
         server.headers = dict(self.headers.items())
         if vices.redirect:
@@ -118,7 +123,7 @@ class _Handler(BaseHTTPRequestHandler):
         size = file.seek(0, os.SEEK_END)
         start, end, status = 0, size, 200
         asked = _RANGE.fullmatch(self.headers.get("Range", ""))
-        if asked and not self.served.vices.ignore_range:
+        if asked and not self._vices.ignore_range:
             start, end, status = int(asked[1]), min(int(asked[2] or size) + 1, size), 206
             if start >= size:
                 self._plain(416, {"Content-Range": f"bytes */{size}"})
@@ -134,7 +139,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def _head(self, status: int, size: int, start: int, end: int) -> None:
-        vices = self.served.vices
+        vices = self._vices
         self.send_response(status)
         if status == 206:
             claimed = start + 7 if vices.wrong_range else start
@@ -148,7 +153,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def _body(self, file: BinaryIO, length: int) -> None:
-        server, vices = self.served, self.served.vices
+        server, vices = self.served, self._vices
         cut = next(vices.cut_after) if vices.cut_after else None
         sent = 0
         while sent < length:
@@ -179,8 +184,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def _cut(self) -> None:
-        if self.served.vices.reset:
+        if self._vices.reset:
             time.sleep(0.02)  # a reset takes with it what the other side has not read yet
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         self.close_connection = True
-        self.connection.close() if self.served.vices.reset else self.connection.shutdown(socket.SHUT_RDWR)
+        self.connection.close() if self._vices.reset else self.connection.shutdown(socket.SHUT_RDWR)

@@ -24,7 +24,7 @@ from tests.vm.releases import NOTE, Kind, Releases
 from tests.vm.updates import TOLD, arrives, ask_for, last_try, reboot_to, served, slot, stage, status, updating
 
 FILE = "/var/lib/kept"
-SLOTS = ("orlop_{}", "orlop_{}_verity")
+INDEX = ".index.json"
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ def test_a_release_comes_up_and_stays_with_container_and_data(node: Node, releas
 
 def test_wrong_bytes_are_refused_and_nothing_is_started_from_them(node: Node, releases: Releases) -> None:
     runs = running(node)
-    with served(releases.make(2), Vices(other_bytes=1.0)) as release:
+    with served(releases.make(2), Vices(other_bytes=1.0, spares=INDEX)) as release:
         code, said = ask_for(node, release, "--no-reboot")
         assert code == 2 and "error: " in said, said
         found = status(node)
@@ -90,7 +90,7 @@ def test_wrong_bytes_are_refused_and_nothing_is_started_from_them(node: Node, re
 
 def test_a_download_that_breaks_fifty_times_arrives_and_updates_go_on(node: Node, releases: Releases) -> None:
     """The second update in a row: it goes into the slot that the first one came from."""
-    with served(releases.make(3), Vices(cut_after=cuts(*itertools.repeat(20_000, 50)))) as release:
+    with served(releases.make(3), Vices(cut_after=cuts(*itertools.repeat(20_000, 50)), spares=INDEX)) as release:
         stage(node, release)
         assert sum(path.endswith((".efi", ".raw")) for path, _ in release.server.asked) > 50
     reboot_to(node, release.version)
