@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.recording import record
-from bench.replay import Cut, Replay, Tally, Versions, disks
+from bench.replay import TORN, Cut, Replay, Tally, Versions, disks
 from orlop.errors import Missing, OrlopError
 from orlop.files import remove_tree
 from orlop.image.build import build
@@ -81,7 +81,13 @@ class Proof:
             "broken": self.tally.broken,
             "spoilt": self.spoilt,
             "boots": [
-                {"cut": vars(b.cut), "foretold": b.foretold, "version": b.version, "seconds": b.seconds}
+                {
+                    "cut": vars(b.cut),
+                    "foretold": b.foretold,
+                    "version": b.version,
+                    "seconds": b.seconds,
+                    "trouble": b.trouble,
+                }
                 for b in self.boots
             ],
         }
@@ -92,16 +98,16 @@ class Proof:
             f"{self.old} → {self.new}: {made['fetched']} bytes fetched and {made['reused']} reused; "
             f"{tally.writes} writes of {tally.bytes} bytes and {tally.flushes} flushes recorded",
             f"{sum(tally.judged.values())} power cuts judged, {tally.anew} of them anew",
-            *(f"  {kind:<24}{count:>9}" for kind, count in sorted(tally.judged.items())),
-            *(f"starts {name:<19}{count:>9}" for name, count in sorted(tally.starts.items())),
-            f"{'broken':<26}{len(tally.broken):>9}",
+            *(f"  {kind:<32}{count:>9}" for kind, count in sorted(tally.judged.items())),
+            *(f"starts {name:<27}{count:>9}" for name, count in sorted(tally.starts.items())),
+            f"{'broken':<34}{len(tally.broken):>9}",
             *(f"  {what}" for what in tally.broken[:20]),
-            f"without the slot's writes {self.spoilt:>10} would be",
+            f"without the slot's writes {self.spoilt:>17} would be",
         ]
         for b in self.boots:
             where = f"{b.cut.kind} {b.cut.number}+{b.cut.size}"
             lines.append(
-                f"booted {where:<18} {b.foretold:<18} {b.trouble or f'{b.version}, healthy'} ({b.seconds:.0f} s)"
+                f"booted {where:<18} {b.foretold:<26} {b.trouble or f'{b.version}, healthy'} ({b.seconds:.0f} s)"
             )
         return "\n".join(lines)
 
@@ -192,7 +198,7 @@ def _boot(node: Node, folder: Path, cut: Cut, state: State, label: str, versions
     trouble = version = ""
     try:
         version = wait_verdict(node, Steps(), timeout=_SECONDS).version
-        wanted = versions.old if label == "old" else versions.new
+        wanted = versions.old if label in ("old", TORN) else versions.new
         if version != str(wanted):
             trouble = f"came up as {version}, not as {wanted}"
     except OrlopError as e:

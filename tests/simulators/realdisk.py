@@ -25,6 +25,7 @@ from tests.simulators.releases import make_tree
 SECTOR = 512
 LOADER = ("EFI/BOOT/BOOTX64.EFI", "EFI/systemd/systemd-bootx64.efi", "loader/loader.conf")
 _TRIES = re.compile(r".*\+(\d+)(?:-(\d+))?\.efi", re.IGNORECASE)
+NO_RELEASE = " is not the UKI of any release"
 _PIECE = 1 << 20
 _MOST = 1 << 27  # bytes of a file that is looked at
 Runs = tuple[tuple[int, int], ...]  # (first byte on the disk, length) of a file's pieces
@@ -137,7 +138,7 @@ def start(disk: Findings, ukis: Container[bytes], loader: bytes | None = None) -
         raise Unbootable("systemd-boot finds no entry")
     for entry in entries:
         if entry.content not in ukis:
-            raise Unbootable(f"{entry.file} is not the UKI of any release")
+            raise Unbootable(f"{entry.file}{NO_RELEASE}")
         _check_slot(disk, entry)
     return Start(entries[0], tuple(e.file for e in entries))
 

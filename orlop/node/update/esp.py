@@ -135,6 +135,11 @@ class EspFolder:
 
     def rename(self, old: str, new: str) -> None:
         os.rename(self._folder / old, self._folder / new)
+        opened = OpenFile(self._folder / new, writable=True)
+        try:
+            opened.flush()  # vfat gives the new entry no size before this
+        finally:
+            opened.close()
         sync_dir(self._folder)
 
     def remove(self, name: str) -> None:

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bench.recording import DISCARD, FLUSH, Logged, read_log
-from bench.replay import Cut, lose
+from bench.replay import Cut, is_theirs, lose
 from orlop.errors import BadInput
 from tests.simulators.findings import Findings, State
 from tests.simulators.machine import Unbootable
@@ -100,3 +100,10 @@ def test_the_same_cut_loses_the_same(base: Path) -> None:
     one, again, other = (lose(State(base), since, Cut("lost", 7, n)).read(0, SIZE) for n in (1, 1, 2))
     assert one == again != other
     assert base.read_bytes() != one != b"".join(e.data for e in since)
+
+
+def test_only_what_systemd_boot_has_counted_may_be_torn_by_it() -> None:
+    assert is_theirs("orlop_20261202.1+2-1.efi is not the UKI of any release")
+    for ours in ("orlop_20261202.1+3-0.efi", "orlop_20261202.1.efi", "ORLOP_~1.EFI"):
+        assert not is_theirs(f"{ours} is not the UKI of any release")
+    assert not is_theirs("orlop_20261202.1+2-1.efi does not say what it is of")
