@@ -162,7 +162,7 @@ class Engine:
                 pause, polling.bounded(error.after) * 1.25
             )  # not before it said, though some come a fifth early
         until = now + pause * self.outside.random.uniform(0.8, 1.2)
-        self.memory = memory.failed(error.message, until)
+        self.memory = memory.failed(error.message + (f" ({error.hint})" if error.hint else ""), until)
         with contextlib.suppress(OrlopError):
             self.journal.save(self.memory)
 
@@ -295,7 +295,7 @@ class Engine:
         memory = self.memory
         if target.version < self.writer.running:
             memory = replace(memory, hold=f"{target.version} was asked for by name")
-        memory = replace(memory, reboot=reboot, retry_at=None)
+        memory = replace(memory, reboot=reboot, retry_at=None, failures=0, failure="")
         if getattr(state, "target", None) == named:
             self._save(memory, must=True)
             return
@@ -315,7 +315,7 @@ class Engine:
         state = self.memory.state
         if not isinstance(state, Idle | update.Available | update.Fetching | Verifying | Staged):
             raise self._in_the_middle()
-        self.memory = replace(self.memory, retry_at=None)
+        self.memory = replace(self.memory, retry_at=None, failures=0)
         self._check()
         if self.memory.failure:
             raise OrlopError(self.memory.failure)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from orlop.image.patch import make_patch, pack
 from orlop.model.index import BLOCK, Frame, Patch, decode, encode
 from orlop.node.update import zstd
 from orlop.node.update.fetch import Fetcher
@@ -17,6 +16,7 @@ from orlop.node.update.verity import Damaged
 from orlop.node.update.writer import Writer
 from tests.simulators import machine
 from tests.simulators.medium import Medium
+from tests.simulators.patching import make_patch, pack
 from tests.simulators.releases import Release, make_tree, part, release
 
 OLD = release("20261201.1", blocks=200)
