@@ -37,7 +37,7 @@ contracts: setup  ## our parts against the real tools they speak to
 	@$(STAGE) "contract tests" $(BIN)/pytest --timeout 900 tests/contracts
 
 vm: setup  ## tests on booted machines
-	@$(STAGE) "machine tests" $(BIN)/pytest -m "not long" tests/vm
+	@$(STAGE) "machine tests" $(PYTHON) scripts/machine-tests.py
 
 long: setup  ## the machine tests that `vm` leaves out: many boots each
 	@$(STAGE) "long machine tests" $(BIN)/pytest -m long tests/vm

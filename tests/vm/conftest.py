@@ -38,10 +38,24 @@ _HERE = Path(__file__).parent
 _BEGUN = time.monotonic()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
+# what the second of two shares has (scripts/machine-tests.py): half of the time, all on labs of their own
+_SECOND = (
+    *("test_config", "test_first_boots", "test_update", "test_update_troubles"),
+    *("test_channels", "test_publish_guide"),
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--share", choices=["1/2", "2/2"], help="run one half of the machine tests, beside the other")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    share = config.getoption("--share")
+    for item in list(items):
         if item.path.is_relative_to(_HERE):
             item.add_marker(pytest.mark.vm)
+            if share and (item.path.stem in _SECOND) != (share == "2/2"):
+                items.remove(item)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
