@@ -3,7 +3,8 @@
 There is no server that could tell machines to come later, so each keeps apart from the others by chance. `chance` is a
 number from 0 to below 1 that the caller draws; everything else follows from the arguments.
 
-    start        some time within a spread: after a power cut, ten thousand machines do not come in one second
+    start        some time within a spread, or the interval when that is shorter: after a power cut, ten thousand
+                 machines do not come in one second
     answered     the interval, give or take a fifth
     no answer    the interval, doubled with each failure in a row, up to an hour; so who comes back after months offline
                  is noticed within one

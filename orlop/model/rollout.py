@@ -117,7 +117,7 @@ PLANS: dict[str, tuple[tuple[Wave, ...], str]] = {
     "slow": (_plan((24, 1), (72, 5), (144, 20), (216, 60), (288, 100)), "twelve days"),
     "fast": (_plan((2, 5), (8, 30), (24, 100)), "one day"),
     "urgent": (_plan((0.5, 5), (3, 100)), "three hours, for what must be mended now"),
-    "at-once": (_plan((10 / 60, 100)), "ten minutes, for a channel of a few machines"),
+    "at-once": (_plan((1 / 60, 100)), "one minute, for a channel of a few machines"),
 }
 
 

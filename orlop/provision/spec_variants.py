@@ -61,6 +61,7 @@ UPDATE = Type(
         strings("urls", "where releases come from, in order of preference; the image's own if not given"),
         string("group", "group that rollouts and groups of machines know this machine by", default="default"),
         string("pin", "stay at this version (`YYYYMMDD.N`)"),
+        string("check_every", "time between two questions for a release: `90s`, `5m`, `1h`; 10 s to 4 h", default="5m"),
         string(
             "strategy",
             "when to reboot into a new version: at once, in a window, or when told",

@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 import tomllib
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 from orlop.errors import BadInput
@@ -28,6 +29,9 @@ PLACE = Path("/etc/orlop/update.toml")
 FORMAT = 1
 LARGEST = 1 << 16  # bytes
 STRATEGIES = ("immediate", "window", "off")
+LEAST, MOST = timedelta(seconds=10), timedelta(hours=4)  # between two checks
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours"}
+_LENGTH = re.compile(r"(0|[1-9][0-9]{0,5})([smh])", re.ASCII)
 _WORD = re.compile(r"[a-z0-9][a-z0-9-]{0,62}", re.ASCII)
 _HINT = "mend `update` in the machine's configuration; docs/reference/config-orlop.md says what it may hold"
 
@@ -77,14 +81,16 @@ def parse(raw: bytes) -> UpdateSettings:
     top = Fields.of("", values)
     if (found := top.value("format", int)) != FORMAT:
         raise BadInput(f"format is {found}, and this version of Orlop reads format {FORMAT}")
-    top.only("format", "channel", "group", "urls", "pin", "strategy", "window", "lock")
+    top.only("format", "channel", "group", "urls", "pin", "check_every", "strategy", "window", "lock")
     window = _window(top.fields("window")) if top.has("window") else None
+    every = _every(top.value("check_every", str, "5m"))
+    strategy = _strategy(top.value("strategy", str, "immediate"), window)
     return UpdateSettings(
         channel=_word(top, "channel", "stable"),
         group=_word(top, "group", "default"),
         urls=tuple(_url(url) for url in top.texts("urls")),
         pin=top.version("pin") if top.has("pin") else None,
-        engine=Settings(strategy=_strategy(top.value("strategy", str, "immediate"), window), first_within=SPREAD),
+        engine=Settings(strategy=strategy, check_every=every, first_within=min(SPREAD, every)),
         lock=_lock(top.fields("lock")) if top.has("lock") else None,
     )
 
@@ -94,6 +100,16 @@ def _word(top: Fields, key: str, default: str) -> str:
     if not _WORD.fullmatch(value):
         raise BadInput(f"{key}: {value!r} is no name", hint="use small letters, digits and -")
     return value
+
+
+def _every(text: str) -> timedelta:
+    found = _LENGTH.fullmatch(text)
+    if not found:
+        raise BadInput(f"check_every: {text!r} is no length of time", hint="a number and s, m or h, as in 90s")
+    every = timedelta(**{_UNITS[found[2]]: int(found[1])})
+    if not LEAST <= every <= MOST:
+        raise BadInput(f"check_every: {text} cannot be", hint="10s to 4h")
+    return every
 
 
 def _strategy(name: str, window: Window | None) -> Strategy:

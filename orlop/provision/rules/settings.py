@@ -84,6 +84,7 @@ def _update(update: Obj, report: Report) -> None:
         _match(update, name, _WORD, "small letters, digits and -", report)
     _match(update, "pin", _RELEASE, "a version such as 20261123.1", report)
     _urls(update, "urls", ("http", "https"), report)
+    _length(update, "check_every", 10, 4 * 3600, "10 s to 4 hours", report)
     window = update.obj("window")
     if update.text("strategy") == "window" and not update.has("window"):
         report.error(
@@ -104,13 +105,17 @@ def _update(update: Obj, report: Report) -> None:
 
 def _health(health: Obj, report: Report) -> None:
     for name, least, most, said in (("timeout", 1, 600, "1 s to 10 minutes"), ("soak", 0, 86400, "at most 24 hours")):
-        _match(health, name, _DURATION, "a number and s, m or h, as in `90s`", report)
-        value = seconds(health.text(name) or "")
-        if value is not None and not least <= value <= most:
-            report.error(health.at(name), f"{name} cannot be {health.text(name)!r}", said)
+        _length(health, name, least, most, said, report)
     for check in health.objs("checks"):
         _match(check, "name", _FILE_NAME, "letters, digits, `.`, `_` and `-`", report)
         _one_of(check, "contents", "contents_local", report)
+
+
+def _length(obj: Obj, name: str, least: int, most: int, said: str, report: Report) -> None:
+    _match(obj, name, _DURATION, "a number and s, m or h, as in `90s`", report)
+    value = seconds(obj.text(name) or "")
+    if value is not None and not least <= value <= most:
+        report.error(obj.at(name), f"{name} cannot be {obj.text(name)!r}", said)
 
 
 def seconds(duration: str) -> int | None:

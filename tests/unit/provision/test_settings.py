@@ -107,6 +107,12 @@ def test_a_bad_health_setting_is_shown_where_it_is() -> None:
     assert found == "error 2:9 $.health.soak soak cannot be '5 min'"
 
 
+@pytest.mark.parametrize("length", ["9s", "5h", "5 min", "0s"])
+def test_a_bad_length_between_checks_is_shown_where_it_is(length: str) -> None:
+    (found,) = findings(f"update: {{channel: beta,\n  check_every: {length}}}", ORLOP)
+    assert found.startswith("error 2:16 $.update.check_every check_every cannot be")
+
+
 def test_cluster_is_for_root_alone() -> None:
     made = files(
         f"""

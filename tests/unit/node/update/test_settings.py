@@ -26,6 +26,7 @@ update:
   urls: ['https://releases.example/orlop', 'http://192.0.2.7:8080']
   group: web
   pin: 20261201.1
+  check_every: 90s
   strategy: window
   window: {days: [sat, sun], start: '22:30', minutes: 90, timezone: Europe/Berlin}
   lock: {url: 'https://lock.example', group: web.eu}
@@ -47,6 +48,7 @@ def test_everything_a_configuration_can_say_is_read() -> None:
     settings = parse(written(EVERYTHING))
     assert (settings.channel, settings.group, settings.pin) == ("beta", "web", Version.parse("20261201.1"))
     assert settings.urls == ("https://releases.example/orlop", "http://192.0.2.7:8080")
+    assert settings.engine.check_every == settings.engine.first_within == timedelta(seconds=90)
     window = settings.engine.strategy
     assert isinstance(window, Window)
     assert (window.days, window.start, window.length) == (frozenset({5, 6}), time(22, 30), timedelta(minutes=90))
@@ -58,6 +60,14 @@ def test_everything_a_configuration_can_say_is_read() -> None:
 @pytest.mark.parametrize(("word", "kind"), [("immediate", Immediate), ("off", Off)])
 def test_a_strategy_is_known_by_its_name(word: str, kind: type) -> None:
     assert isinstance(parse(written(f"update: {{strategy: '{word}'}}\n")).engine.strategy, kind)
+
+
+@pytest.mark.parametrize(
+    ("word", "every", "first"), [("10s", 10, 10), ("3m", 180, 180), ("5m", 300, 180), ("4h", 14400, 180)]
+)
+def test_checks_are_so_far_apart_and_the_first_never_later_than_the_spread(word: str, every: int, first: int) -> None:
+    engine = parse(written(f"update: {{check_every: {word}}}\n")).engine
+    assert (engine.check_every, engine.first_within) == (timedelta(seconds=every), timedelta(seconds=first))
 
 
 def test_without_a_file_the_defaults_count(tmp_path: Path) -> None:
@@ -81,6 +91,10 @@ def test_without_a_file_the_defaults_count(tmp_path: Path) -> None:
         ("format = 1\nurls = [1]", "urls[0] is no text"),
         ("format = 1\nurls = ['ftp://a.example']", "urls: 'ftp://a.example' is nowhere to fetch from"),
         ("format = 1\nurls = ['https://']", "'https://' is nowhere to fetch from"),
+        ("format = 1\ncheck_every = 5", "check_every is no text"),
+        ("format = 1\ncheck_every = '5 min'", "check_every: '5 min' is no length of time"),
+        ("format = 1\ncheck_every = '9s'", "check_every: 9s cannot be"),
+        ("format = 1\ncheck_every = '5h'", "check_every: 5h cannot be"),
         ("format = 1\nstrategy = 'now'", "strategy: 'now' is none"),
         ("format = 1\nstrategy = 'window'", "the strategy `window` needs a window"),
         ("format = 1\n[window]\nminutes = 5", "window.start is missing"),
