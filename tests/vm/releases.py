@@ -31,6 +31,7 @@ from orlop.files import locked, made_beside, remove_tree, write_atomic
 from orlop.image import build
 from orlop.image.factory import os_release
 from orlop.image.index import make_index, write_index
+from orlop.image.inspect import sha256
 from orlop.image.seal import EROFS, HINTS, make_uki, seal_verity
 from orlop.model.index import index_name
 from orlop.model.version import Version
@@ -190,7 +191,10 @@ class Releases:
         )
         remove_tree(work)
         write_index(folder, make_index(folder, version, sealed.roothash))
-        about = build.manifest(self.image) | {"version": str(version), "roothash": sealed.roothash}
+        sums = {
+            path.name: sha256(path) for path in folder.glob(f"orlop_{version}.*") if path.suffix in {".raw", ".efi"}
+        }
+        about = build.manifest(self.image) | {"version": str(version), "roothash": sealed.roothash, "sha256": sums}
         write_atomic(folder / build.MANIFEST, json.dumps(about, indent=2) + "\n")
 
     def _spoil_initrd(self, work: Path) -> None:
