@@ -71,7 +71,7 @@ def publish_image(  # noqa: PLR0913, PLR0917 — one parameter, one option
     log = steps(ctx)
     where = Home(home, keys_from or ())
     wish = Wish(channel, parse_waves(waves), 0 if dry_run else patches, _text(notes), floor)
-    with where.changing() as repository, log.step("Publishing"), tempfile.TemporaryDirectory(dir=home) as work:
+    with where.changing() as repository, log.step("Publishing"), _workplace(home) as work:
         state = repository.load()
         with log.step("Reading the image"):
             built = Built.read(_indexed(_folder(image)))
@@ -101,7 +101,7 @@ def promote(
 ) -> None:
     """Give a channel the version another one has: the same bytes, nothing is built again."""
     log = steps(ctx)
-    with Home(home, keys_from or ()).changing() as repository, tempfile.TemporaryDirectory(dir=home) as work:
+    with Home(home, keys_from or ()).changing() as repository, _workplace(home) as work:
         state = repository.load()
         entry = edits.find(state.document(source), _version(version))
         made = edits.promote(state.document(source), state.document(target), entry.version, parse_waves(waves), now())
@@ -318,6 +318,11 @@ def _indexed(folder: Path) -> Path:
     if not (folder / index_name(version)).exists():
         write_index(folder, make_index(folder, version, str(about["roothash"])))
     return folder
+
+
+def _workplace(home: Path) -> tempfile.TemporaryDirectory[str]:
+    """For patches. By its whole path: the SDK's programs run in another folder than the caller."""
+    return tempfile.TemporaryDirectory(dir=home.resolve())
 
 
 def _zstd(log: Steps, work: Path, channel: Channel, patches: int) -> Sequence[str]:
