@@ -184,26 +184,35 @@ def test_an_unproven_version_that_hangs_is_left_for_the_other(node: Node, versio
     assert node.sh("systemctl show -P ConditionResult orlop-health-guard.service").strip() == "no"
 
 
-@pytest.mark.xfail(reason="seen once: the next boot does not find the words", strict=True)
+def selected(node: Node) -> str:
+    """The version of the entry that systemd-boot started, by its name."""
+    return node.sh(ENTRY).partition("orlop_")[2].removesuffix(".efi")
+
+
+@pytest.mark.xfail(reason="the next boot does not find the words; why is not known yet", strict=True)
 def test_a_boot_that_fails_in_the_initrd_leaves_its_last_words(node: Node) -> None:
+    version = selected(node)
     start(node, NO_INITRD)
-    with pytest.raises(CommandFailed, match="cannot come up"):
-        wait_verdict(node, Steps(), timeout=VERDICT_SECONDS)
+    until = time.monotonic() + VERDICT_SECONDS
+    while "orlop-initrd: rebooting" not in node.console_text():  # until it has said everything
+        assert node.running and time.monotonic() < until, node.console_text()[-2000:]
+        time.sleep(0.5)
     start(node, butane("hostname: again"))
     wait_verdict(node, Steps(), timeout=VERDICT_SECONDS)
-    said = failure(node, OTHER)
+    said = failure(node, version)
     assert said.startswith("the boot failed in the initrd\n\n")
     assert "orlop-config" in said
     assert node.sh("ls /sys/firmware/efi/efivars").count("OrlopFailure") == 0
 
 
 def test_a_panic_leaves_the_kernels_log_under_the_version_that_ran(node: Node) -> None:
+    version = selected(node)
     node.sh("rm -f /var/lib/orlop/failures/*; sync")
     since = node.console_size()
     node.run("sh", "-c", "(sleep 1; echo c > /proc/sysrq-trigger) > /dev/null 2>&1 &")
     wait_boots(node, since, 1)
-    assert node.sh("ls /var/lib/orlop/failures").split() == [f"{OTHER}.txt"]
-    said = failure(node, OTHER)
+    assert node.sh("ls /var/lib/orlop/failures").split() == [f"{version}.txt"]
+    said = failure(node, version)
     assert said.startswith("Kernel panic - not syncing: sysrq triggered crash\n")
     assert "sysrq_handle_crash" in said
     assert node.sh("ls /sys/fs/pstore") == ""
