@@ -61,6 +61,11 @@ UPDATE = Type(
         strings("urls", "where releases come from, in order of preference; the image's own if not given"),
         string("group", "group that rollouts and groups of machines know this machine by", default="default"),
         string("pin", "stay at this version (`YYYYMMDD.N`)"),
+        string("proxy", "proxy that releases are fetched through, `http://[USER:PASSWORD@]HOST:PORT`"),
+        strings("no_proxy", "hosts, and domains that begin with a dot, which are reached without it"),
+        string(
+            "bandwidth", "most bytes a second that fetching takes: `500k`, `2M`; 10k to 99999M. No limit if not given"
+        ),
         string("check_every", "time between two questions for a release: `90s`, `5m`, `1h`; 10 s to 4 h", default="5m"),
         string(
             "strategy",

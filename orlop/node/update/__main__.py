@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 from orlop.errors import Missing, OrlopError
@@ -23,6 +24,7 @@ from orlop.node.update.daemon import Daemon
 from orlop.node.update.disk import open_disk
 from orlop.node.update.engine import Engine, Outside
 from orlop.node.update.esp import EspFolder
+from orlop.node.update.fetch import Pace
 from orlop.node.update.host import Host
 from orlop.node.update.journal import Journal
 from orlop.node.update.offers import Offers
@@ -50,13 +52,13 @@ def compose(host: Host, state: Path) -> Daemon:
         found = configured.load()
     except OrlopError as e:
         problem = e.message
+    os.environ.update(found.environment())
+    pace = Pace(found.bandwidth)
     made: list[Engine] = []
     running: list[Version] = []
 
     def memory() -> Memory:
         return made[0].memory if made else Memory()
-
-    from datetime import UTC, datetime
 
     def now() -> datetime:
         return datetime.now(UTC)
@@ -65,9 +67,9 @@ def compose(host: Host, state: Path) -> Daemon:
 
     def repository(urls: tuple[str, ...]) -> Repository:
         following = Following(urls, found.channel, found.group, found.pin, ARCH.get(platform.machine(), ""))
-        return Repository(following, root_keys(), state / "releases", myself)
+        return Repository(following, root_keys(), state / "releases", myself, pace=pace)
 
-    offers = Offers(repository(found.urls), state, lambda url: repository((url,)))
+    offers = Offers(repository(found.urls), state, lambda url: repository((url,)), pace)
     try:
         if problem:
             raise OrlopError(problem)

@@ -24,14 +24,21 @@ from orlop.model.strict import Fields
 from orlop.model.version import Version
 from orlop.node.update.fleetlock import FleetLock
 from orlop.node.update.source import source
+from orlop.trust.route import public
 
 PLACE = Path("/etc/orlop/update.toml")
 FORMAT = 1
 LARGEST = 1 << 16  # bytes
+_KEYS = (
+    *("format", "channel", "group", "urls", "pin", "proxy", "no_proxy", "bandwidth", "check_every"),
+    *("strategy", "window", "lock"),
+)
 STRATEGIES = ("immediate", "window", "off")
 LEAST, MOST = timedelta(seconds=10), timedelta(hours=4)  # between two checks
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours"}
 _LENGTH = re.compile(r"(0|[1-9][0-9]{0,5})([smh])", re.ASCII)
+_BANDWIDTH = re.compile(r"([1-9][0-9]{0,4})([kM])", re.ASCII)
+_LEAST_BANDWIDTH = 10_000  # bytes a second: with less, a release takes longer than the time to the next
 _WORD = re.compile(r"[a-z0-9][a-z0-9-]{0,62}", re.ASCII)
 _HINT = "mend `update` in the machine's configuration; docs/reference/config-orlop.md says what it may hold"
 
@@ -40,7 +47,8 @@ _HINT = "mend `update` in the machine's configuration; docs/reference/config-orl
 class UpdateSettings:
     """`urls` is where releases come from, the best first, empty for the image's own; `lock` is (URL, group).
 
-    `pin` is the newest version this machine may go to by itself.
+    `pin` is the newest version this machine may go to by itself; `bandwidth` is in bytes a second, None without limit;
+    `proxy` is a URL, empty when there is none.
     """
 
     channel: str = "stable"
@@ -49,6 +57,15 @@ class UpdateSettings:
     pin: Version | None = None
     engine: Settings = field(default_factory=lambda: Settings(first_within=SPREAD))
     lock: tuple[str, str] | None = None
+    bandwidth: int | None = None
+    proxy: str = ""
+    no_proxy: tuple[str, ...] = ()
+
+    def environment(self) -> dict[str, str]:
+        """What those who fetch read: the proxy variables; none when no proxy is set."""
+        if not self.proxy:
+            return {}
+        return {"http_proxy": self.proxy, "https_proxy": self.proxy, "no_proxy": ",".join(self.no_proxy)}
 
     def reboot_lock(self, machine: str) -> FleetLock | None:
         """The lock to hold while rebooting, for the machine of this id; None when there is none."""
@@ -81,7 +98,7 @@ def parse(raw: bytes) -> UpdateSettings:
     top = Fields.of("", values)
     if (found := top.value("format", int)) != FORMAT:
         raise BadInput(f"format is {found}, and this version of Orlop reads format {FORMAT}")
-    top.only("format", "channel", "group", "urls", "pin", "check_every", "strategy", "window", "lock")
+    top.only(*_KEYS)
     window = _window(top.fields("window")) if top.has("window") else None
     every = _every(top.value("check_every", str, "5m"))
     strategy = _strategy(top.value("strategy", str, "immediate"), window)
@@ -92,6 +109,9 @@ def parse(raw: bytes) -> UpdateSettings:
         pin=top.version("pin") if top.has("pin") else None,
         engine=Settings(strategy=strategy, check_every=every, first_within=min(SPREAD, every)),
         lock=_lock(top.fields("lock")) if top.has("lock") else None,
+        bandwidth=_bandwidth(top.value("bandwidth", str)) if top.has("bandwidth") else None,
+        proxy=_proxy(top.value("proxy", str)) if top.has("proxy") else "",
+        no_proxy=tuple(_host(host) for host in top.texts("no_proxy")),
     )
 
 
@@ -100,6 +120,27 @@ def _word(top: Fields, key: str, default: str) -> str:
     if not _WORD.fullmatch(value):
         raise BadInput(f"{key}: {value!r} is no name", hint="use small letters, digits and -")
     return value
+
+
+def _bandwidth(text: str) -> int:
+    found = _BANDWIDTH.fullmatch(text)
+    rate = int(found[1]) * {"k": 1_000, "M": 1_000_000}[found[2]] if found else 0
+    if rate < _LEAST_BANDWIDTH:
+        raise BadInput(f"bandwidth: {text!r} cannot be", hint="bytes a second, 10k to 99999M")
+    return rate
+
+
+def _proxy(url: str) -> str:
+    if not url.startswith("http://"):
+        raise BadInput(f"proxy: {public(url)!r} is none", hint="use http://HOST:PORT")
+    source(url)
+    return url
+
+
+def _host(text: str) -> str:
+    if not text or "," in text or not text.isprintable() or " " in text:
+        raise BadInput(f"no_proxy: {text!r} is no host", hint="a name, an address, or .domain")
+    return text
 
 
 def _every(text: str) -> timedelta:

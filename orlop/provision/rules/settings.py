@@ -15,6 +15,8 @@ from orlop.provision.tree import Obj
 
 # text, not compiled: most configs use few of them, and compiling takes longer than translating a small config
 _LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_BANDWIDTH = r"[1-9][0-9]{0,4}[kM]"
+_NO_PROXY = r"\*|\.?[A-Za-z0-9:._-]{1,253}"
 _HOSTNAME = rf"{_LABEL}(\.{_LABEL})*"
 _WORD = r"[a-z0-9][a-z0-9-]{0,62}"
 _FILE_NAME = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
@@ -84,6 +86,7 @@ def _update(update: Obj, report: Report) -> None:
         _match(update, name, _WORD, "small letters, digits and -", report)
     _match(update, "pin", _RELEASE, "a version such as 20261123.1", report)
     _urls(update, "urls", ("http", "https"), report)
+    _update_network(update, report)
     _length(update, "check_every", 10, 4 * 3600, "10 s to 4 hours", report)
     window = update.obj("window")
     if update.text("strategy") == "window" and not update.has("window"):
@@ -101,6 +104,19 @@ def _update(update: Obj, report: Report) -> None:
     if lock.has("url") and (reason := urls.http_problem(lock.text("url") or "")):
         report.error(lock.at("url"), f"url: {reason}")
     _match(lock, "group", r"[A-Za-z0-9.-]+", "letters, digits, `.` and `-`", report)
+
+
+def _update_network(update: Obj, report: Report) -> None:
+    _match(update, "bandwidth", _BANDWIDTH, "a number and k or M, bytes a second, as in `2M`", report)
+    if update.text("bandwidth") in [f"{n}k" for n in range(1, 10)]:
+        report.error(update.at("bandwidth"), f"bandwidth cannot be {update.text('bandwidth')!r}", "10k is the least")
+    proxy = update.text("proxy")
+    if proxy is not None and (urls.http_problem(proxy) or urls.scheme(proxy) != "http"):
+        report.error(update.at("proxy"), "proxy: it must be http://HOST:PORT", "the proxy itself is spoken to in http")
+    hosts = update.seq("no_proxy")
+    for host, place in zip(hosts.texts(), hosts.places, strict=True):
+        if not re.fullmatch(_NO_PROXY, host):
+            report.error(place, f"no_proxy: {host[:60]!r} is no host", "a name, an address, or .domain")
 
 
 def _health(health: Obj, report: Report) -> None:

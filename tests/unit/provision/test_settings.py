@@ -113,6 +113,21 @@ def test_a_bad_length_between_checks_is_shown_where_it_is(length: str) -> None:
     assert found.startswith("error 2:16 $.update.check_every check_every cannot be")
 
 
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("bandwidth: 5", "bandwidth cannot be '5'"),
+        ("bandwidth: 9k", "bandwidth cannot be '9k'"),
+        ("proxy: https://p.example:3128", "proxy: it must be http://HOST:PORT"),
+        ("proxy: p.example:3128", "proxy: it must be http://HOST:PORT"),
+        ("no_proxy: ['a b']", "no_proxy: 'a b' is no host"),
+    ],
+)
+def test_a_bad_proxy_or_bandwidth_is_shown_where_it_is(line: str, says: str) -> None:
+    (found,) = findings(f"update:\n  {line}\n", ORLOP)
+    assert found.startswith("error 2:") and says in found
+
+
 def test_cluster_is_for_root_alone() -> None:
     made = files(
         f"""

@@ -26,6 +26,9 @@ update:
   urls: ['https://releases.example/orlop', 'http://192.0.2.7:8080']
   group: web
   pin: 20261201.1
+  proxy: 'http://user:secret@proxy.example:3128'
+  no_proxy: [localhost, .example.net]
+  bandwidth: 2M
   check_every: 90s
   strategy: window
   window: {days: [sat, sun], start: '22:30', minutes: 90, timezone: Europe/Berlin}
@@ -49,6 +52,12 @@ def test_everything_a_configuration_can_say_is_read() -> None:
     assert (settings.channel, settings.group, settings.pin) == ("beta", "web", Version.parse("20261201.1"))
     assert settings.urls == ("https://releases.example/orlop", "http://192.0.2.7:8080")
     assert settings.engine.check_every == settings.engine.first_within == timedelta(seconds=90)
+    assert settings.bandwidth == 2_000_000
+    assert settings.environment() == {
+        "http_proxy": "http://user:secret@proxy.example:3128",
+        "https_proxy": "http://user:secret@proxy.example:3128",
+        "no_proxy": "localhost,.example.net",
+    }
     window = settings.engine.strategy
     assert isinstance(window, Window)
     assert (window.days, window.start, window.length) == (frozenset({5, 6}), time(22, 30), timedelta(minutes=90))
@@ -74,6 +83,7 @@ def test_without_a_file_the_defaults_count(tmp_path: Path) -> None:
     assert load(tmp_path / "none") == UpdateSettings() == parse(b"format = 1\n")
     assert UpdateSettings().engine == Settings(first_within=timedelta(minutes=3))
     assert UpdateSettings().reboot_lock("id") is None
+    assert UpdateSettings().environment() == {}
 
 
 @pytest.mark.parametrize(
@@ -91,6 +101,12 @@ def test_without_a_file_the_defaults_count(tmp_path: Path) -> None:
         ("format = 1\nurls = [1]", "urls[0] is no text"),
         ("format = 1\nurls = ['ftp://a.example']", "urls: 'ftp://a.example' is nowhere to fetch from"),
         ("format = 1\nurls = ['https://']", "'https://' is nowhere to fetch from"),
+        ("format = 1\nproxy = 'https://a:s@b.example'", "proxy: 'https://b.example' is none"),
+        ("format = 1\nproxy = 'http://'", "is nowhere to fetch from"),
+        ("format = 1\nno_proxy = ['a, b']", "no_proxy: 'a, b' is no host"),
+        ("format = 1\nbandwidth = 5", "bandwidth is no text"),
+        ("format = 1\nbandwidth = '9k'", "bandwidth: '9k' cannot be"),
+        ("format = 1\nbandwidth = '2G'", "bandwidth: '2G' cannot be"),
         ("format = 1\ncheck_every = 5", "check_every is no text"),
         ("format = 1\ncheck_every = '5 min'", "check_every: '5 min' is no length of time"),
         ("format = 1\ncheck_every = '9s'", "check_every: 9s cannot be"),
