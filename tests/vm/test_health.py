@@ -189,7 +189,6 @@ def selected(node: Node) -> str:
     return node.sh(ENTRY).partition("orlop_")[2].removesuffix(".efi")
 
 
-@pytest.mark.xfail(reason="the next boot does not find the words; why is not known yet", strict=True)
 def test_a_boot_that_fails_in_the_initrd_leaves_its_last_words(node: Node) -> None:
     version = selected(node)
     start(node, NO_INITRD)
