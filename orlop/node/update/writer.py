@@ -61,10 +61,21 @@ class Progress:
 
 
 class Writer:
-    """Brings versions onto one disk. `running` is the version that runs, whose root hash `disk` knows."""
+    """Brings versions onto one disk. `running` is the version that runs, whose root hash `disk` knows.
 
-    def __init__(self, disk: Disk, esp: Esp, running: Version, progress: Progress | None = None) -> None:
-        self.disk, self.esp, self.running = disk, esp, running
+    `accepts` is what the firmware will ask of a UKI before it starts it, asked before it is published: raises Damaged
+    for one that would be refused. Without Secure Boot firmware asks nothing.
+    """
+
+    def __init__(
+        self,
+        disk: Disk,
+        esp: Esp,
+        running: Version,
+        progress: Progress | None = None,
+        accepts: Callable[[Device], None] = lambda _: None,
+    ) -> None:
+        self.disk, self.esp, self.running, self.accepts = disk, esp, running, accepts
         self.progress = progress or Progress()
 
     def facts(self) -> Facts:
@@ -257,6 +268,7 @@ class Writer:
             if uki.size != index.uki.size:
                 raise Damaged(f"the UKI has {uki.size} bytes instead of {index.uki.size}")
             _matches(uki, index.uki, "the UKI")
+            self.accepts(uki)
 
     def publish(self, index: Index) -> None:
         """Let systemd-boot start it. `verify` has just said that slot and UKI are whole."""

@@ -13,6 +13,8 @@ from orlop.model.decide import Settings
 from orlop.model.reboot import Off
 from orlop.model.update import Idle, Staged, Target
 from orlop.model.version import Version
+from orlop.node.update import device
+from orlop.node.update.device import Device
 from orlop.node.update.fleetlock import Refused
 from orlop.node.update.verity import Damaged
 from tests.simulators.releases import release
@@ -234,3 +236,22 @@ def test_a_short_name_that_a_cut_left_is_mended(tmp_path: Path) -> None:
     world.step()
     assert world.engine.writer.facts().uki(V1) == Uki(V1)
     assert world.engine.note == "renamed ORLOP_~1.EFI to orlop_20261201.1.efi"
+
+
+def test_a_uki_that_the_firmware_would_refuse_is_never_published(tmp_path: Path) -> None:
+    """What Secure Boot will be asked by: the signature is not there yet, its place is."""
+    world = World(tmp_path, FIRST)
+    world.publish(SECOND, "good")
+    asked: list[bytes] = []
+
+    def accepts(uki: Device) -> None:
+        asked.append(device.read(uki, 0, 2))
+        raise Damaged(f"the UKI of {V2} is not signed by a key of this machine's firmware")
+
+    world.engine.writer.accepts = accepts
+    world.run(lambda: len(asked) > 2)
+    assert set(asked) == {b"MZ"}, "it is asked of the UKI as it would be started"
+    assert "not signed by a key" in world.engine.memory.failure
+    assert world.engine.writer.facts().uki(V2) is None and world.running.version == V1
+    world.engine.writer.accepts = lambda _: None
+    world.run(lambda: world.running.version == V2)
