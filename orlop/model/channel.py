@@ -33,7 +33,7 @@ MAX_NOTES = 8000
 MAX_REASON = 300
 STANDARD = ("alpha", "beta", "stable")
 ARCHES = ("x86-64", "arm64")
-_NAME = re.compile(r"[a-z][a-z0-9-]{0,30}", re.ASCII)
+NAME = re.compile(r"[a-z][a-z0-9-]{0,30}", re.ASCII)
 _ROLES = ("root", "targets", "snapshot", "timestamp")
 HINT = "the release repository is damaged, or was made by a newer orlop: update this one, or tell its publisher"
 
@@ -101,7 +101,7 @@ class Channel:
 
 def check_name(name: str) -> str:
     """The name, when it can be a channel's (it is a TUF role's name too). Raises BadInput."""
-    if not _NAME.fullmatch(name) or name in _ROLES:
+    if not NAME.fullmatch(name) or name in _ROLES:
         raise BadInput(
             f"{name!r} cannot be the name of a channel",
             hint=f"small letters, digits and -, a letter first, at most 31, and none of {', '.join(_ROLES)}",
@@ -277,7 +277,7 @@ def _groups(fields: Fields) -> tuple[tuple[str, Rollout], ...]:
     if not 1 <= len(fields.values) <= MAX_GROUPS:
         raise Wrong(f"{fields.place} names {len(fields.values)} groups, must be 1 to {MAX_GROUPS}")
     for name in fields.values:
-        if not _NAME.fullmatch(name):
+        if not NAME.fullmatch(name):
             raise Wrong(f"{fields.place} names {name[:40]!r}, which is no name of a group")
     return tuple((name, _rollout(fields.fields(name))) for name in sorted(fields.values))
 

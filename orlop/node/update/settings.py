@@ -17,6 +17,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from orlop.errors import BadInput
+from orlop.model.channel import NAME
 from orlop.model.decide import Settings
 from orlop.model.polling import SPREAD
 from orlop.model.reboot import Immediate, Off, Strategy, Window
@@ -39,7 +40,6 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours"}
 _LENGTH = re.compile(r"(0|[1-9][0-9]{0,5})([smh])", re.ASCII)
 _BANDWIDTH = re.compile(r"([1-9][0-9]{0,4})([kM])", re.ASCII)
 _LEAST_BANDWIDTH = 10_000  # bytes a second: with less, a release takes longer than the time to the next
-_WORD = re.compile(r"[a-z0-9][a-z0-9-]{0,62}", re.ASCII)
 _HINT = "mend `update` in the machine's configuration; docs/reference/config-orlop.md says what it may hold"
 
 
@@ -117,8 +117,10 @@ def parse(raw: bytes) -> UpdateSettings:
 
 def _word(top: Fields, key: str, default: str) -> str:
     value = top.value(key, str, default)
-    if not _WORD.fullmatch(value):
-        raise BadInput(f"{key}: {value!r} is no name", hint="use small letters, digits and -")
+    if not NAME.fullmatch(value):
+        raise BadInput(
+            f"{key}: {value!r} is no name", hint="a small letter, then at most 30 small letters, digits and -"
+        )
     return value
 
 

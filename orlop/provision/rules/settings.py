@@ -18,7 +18,7 @@ _LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _BANDWIDTH = r"[1-9][0-9]{0,4}[kM]"
 _NO_PROXY = r"\*|\.?[A-Za-z0-9:._-]{1,253}"
 _HOSTNAME = rf"{_LABEL}(\.{_LABEL})*"
-_WORD = r"[a-z0-9][a-z0-9-]{0,62}"
+_WORD = r"[a-z][a-z0-9-]{0,30}"  # of a channel or a group, as orlop.model.channel has it
 _FILE_NAME = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
 _RELEASE = r"20[0-9]{6}\.[0-9]{1,4}"
 _TIME = r"([01][0-9]|2[0-3]):[0-5][0-9]"
@@ -83,7 +83,7 @@ def check(root: Obj, report: Report) -> None:
 
 def _update(update: Obj, report: Report) -> None:
     for name in ("channel", "group"):
-        _match(update, name, _WORD, "small letters, digits and -", report)
+        _match(update, name, _WORD, "a small letter, then at most 30 small letters, digits and -", report)
     _match(update, "pin", _RELEASE, "a version such as 20261123.1", report)
     _urls(update, "urls", ("http", "https"), report)
     _update_network(update, report)

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orlop.errors import BadInput
+from orlop.model.channel import NAME
 from orlop.model.decide import Settings
 from orlop.model.reboot import Immediate, Off, Window
 from orlop.model.version import Version
@@ -79,6 +80,12 @@ def test_checks_are_so_far_apart_and_the_first_never_later_than_the_spread(word:
     assert (engine.check_every, engine.first_within) == (timedelta(seconds=every), timedelta(seconds=first))
 
 
+@given(st.from_regex(r"[a-z0-9-]{1,40}", fullmatch=True))
+def test_a_configuration_takes_the_names_that_a_repository_has(name: str) -> None:
+    found = translate(f"variant: orlop\nversion: 1.0.0\nupdate: {{channel: '{name}', group: '{name}'}}\n".encode())
+    assert (found.ignition is not None) == bool(NAME.fullmatch(name))
+
+
 def test_without_a_file_the_defaults_count(tmp_path: Path) -> None:
     assert load(tmp_path / "none") == UpdateSettings() == parse(b"format = 1\n")
     assert UpdateSettings().engine == Settings(first_within=timedelta(minutes=3))
@@ -96,6 +103,8 @@ def test_without_a_file_the_defaults_count(tmp_path: Path) -> None:
         ("format = 1\nchannel = 'Beta'", "channel: 'Beta' is no name"),
         ("format = 1\nchannel = 7", "channel is no text"),
         ("format = 1\ngroup = ''", "group: '' is no name"),
+        ("format = 1\nchannel = '1st'", "channel: '1st' is no name"),
+        (f"format = 1\nchannel = '{'a' * 32}'", "is no name"),
         ("format = 1\npin = '20261301.1'", "pin is '20261301.1', must be a version"),
         ("format = 1\nurls = 'https://a.example'", "urls is no list"),
         ("format = 1\nurls = [1]", "urls[0] is no text"),
