@@ -267,7 +267,7 @@ class Engine:
 
     def _reboot(self, action: Reboot | Revert) -> None:
         if isinstance(action, Revert) or action.target.version < self.writer.running:
-            self.writer.step_aside()
+            self.writer.step_aside(failed=isinstance(action, Revert))
         if isinstance(action, Reboot):
             self._save(self.memory.to(update.reboot(self.memory.state, self.writer.running)))
         self.outside.reboot()

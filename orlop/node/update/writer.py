@@ -355,14 +355,16 @@ class Writer:
             verity.verify(usr, tree, slot.root_hash)
         return other
 
-    def step_aside(self) -> None:
+    def step_aside(self, *, failed: bool = False) -> None:
         """Put the running version behind the other one, which is what starts next.
 
         The other one gets its tries counted again: if it does not come up any more, the running version, whose UKI is
-        renamed and never lost, is what is left to start. Raises BadInput and Damaged as `other`.
+        renamed and never lost, is what is left to start. But when the running version `failed`, a blessed one stays so:
+        a few power cuts would use up its tries, and then what failed, if newer, would be started for ever. Raises
+        BadInput and Damaged as `other`.
         """
         theirs = self.other()
-        if theirs.blessed or theirs.bad:
+        if theirs.bad or (theirs.blessed and not failed):
             self.esp.rename(theirs.name, Uki.fresh(theirs.version).name)
         mine = self.facts().uki(self.running)
         if mine and not mine.bad:

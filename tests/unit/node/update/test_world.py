@@ -255,3 +255,14 @@ def test_a_uki_that_the_firmware_would_refuse_is_never_published(tmp_path: Path)
     assert world.engine.writer.facts().uki(V2) is None and world.running.version == V1
     world.engine.writer.accepts = lambda _: None
     world.run(lambda: world.running.version == V2)
+
+
+def test_power_cuts_on_the_way_back_do_not_lead_to_the_version_that_failed(tmp_path: Path) -> None:
+    world = World(tmp_path, FIRST)
+    world.publish(SECOND, "unhealthy")
+    world.run(lambda: world.running.version == V2)
+    world.run(lambda: world.running.version == V1)
+    for _ in range(5):
+        world.cut()
+        assert world.running.version == V1
+        assert world.destiny(world.medium.durable) == V1
