@@ -30,7 +30,6 @@ from orlop.model.version import Version
 from orlop.steps import Steps
 
 LOOK_SECONDS = 1.0
-UNDER_WAY = ("checking", "available", "fetching", "verifying")
 
 To = Annotated[
     str | None, typer.Option("--to", metavar="VERSION", help="This version; the newest it may have if not given.")
@@ -131,7 +130,7 @@ def _follow(machine: Node, version: str, log: Steps) -> None:
                 return
             raise
         state = found["state"]
-        if state.get("version") != version or state["is"] not in UNDER_WAY:
+        if not documents.under_way(found, version):
             break
         if found["failures"]:
             raise OrlopError(found["failure"], hint="it tries again by itself: orlop node status")

@@ -16,10 +16,11 @@ from orlop.model.facts import Facts
 from orlop.model.memory import Memory
 from orlop.model.policy import span
 from orlop.model.reboot import Off, Strategy, Window
-from orlop.model.update import to_json
+from orlop.model.update import UNDER_WAY, to_json
 from orlop.model.version import Version
 
 FORMAT = 1
+_UNDER_WAY = tuple(kind.__name__.lower() for kind in UNDER_WAY)
 Document = dict[str, Any]
 
 
@@ -71,6 +72,12 @@ def strategy_part(strategy: Strategy, now: datetime) -> Document:
 
 def moment(at: datetime | None) -> str | None:
     return None if at is None else at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def under_way(doc: Document, version: str) -> bool:
+    """Whether the version is on its way to being staged."""
+    state = doc["state"]
+    return state["is"] in _UNDER_WAY and state.get("version") == version
 
 
 def parse(text: str | bytes, what: str) -> Document:

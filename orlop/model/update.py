@@ -131,6 +131,7 @@ State = (
     | Reverted
     | Denylisted
 )
+UNDER_WAY = (Checking, Available, Fetching, Verifying)  # to being staged
 Replaceable = Available | Fetching | Verifying | Staged
 KINDS: tuple[type[State], ...] = (
     Idle, Checking, Available, Fetching, Verifying, Staged, Rebooting, Booted, Healthy, Blessed, Failed, Reverted,

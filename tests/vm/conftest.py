@@ -11,27 +11,24 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from orlop.errors import Missing
-from orlop.files import remove_tree
 from orlop.image import build
-from orlop.lab import images, lab
+from orlop.lab import images
 from orlop.lab.lab import Plan
 from orlop.lab.machine import Node
 from orlop.lab.nodeconfig import HOST_FROM_NODE, NodeConfig
 from orlop.lab.ports import LOOPBACK, home, pick
-from orlop.lab.wait import wait_verdicts
 from orlop.oci import demo
 from orlop.processes import end_group
 from orlop.sdk import tree
 from orlop.sdk.run import in_sdk, sdk_run
 from orlop.steps import Steps
 from orlop.workspace import Workspace
-from tests.vm.machines import LAB, VERDICT_SECONDS, Machines, Registry
+from tests.vm.machines import LAB, Machines, Registry, watched
+from tests.vm.releases import Releases
 
 SESSION_SECONDS = float(os.environ.get("ORLOP_VM_SECONDS", "3600"))
 _HERE = Path(__file__).parent
@@ -110,33 +107,16 @@ def registry(ws: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 @pytest.fixture(scope="session")
 def machines(ws: Workspace, image: Path, registry: Registry) -> Iterator[Machines]:
     """Two booted nodes with the demo, the Docker API and the registry configured."""
-    _clear(ws)
     config = NodeConfig().docker_api().registry(registry.there, insecure=True)
     plan = Plan(images.resolve(ws, str(image)), name=LAB, nodes=2, demo=True, config=config)
-    there = Machines(lab.up(ws, Steps(), plan))
-    try:
-        wait_verdicts(there.lab.nodes, Steps(), timeout=VERDICT_SECONDS)
+    with watched(ws, plan) as there:
         yield there
-        trouble = there.trouble()
-    finally:
-        _keep(there)
-        _clear(ws)
-    assert not trouble, f"on the consoles (kept in {ws.state / 'logs'}):\n{trouble}"
 
 
-def _keep(machines: Machines) -> None:
-    """Leave the consoles of the last session where a person, or CI, finds them."""
-    for node in machines.lab.nodes:
-        kept = machines.lab.paths.ws.state / "logs" / f"vm-{node.name}-console.log"
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        remove_tree(kept)
-        kept.write_bytes(node.at.console_log.read_bytes())
-
-
-def _clear(ws: Workspace) -> None:
-    """A session that was killed may have left its lab."""
-    with suppress(Missing):
-        lab.down(ws, LAB)
+@pytest.fixture(scope="session")
+def releases(ws: Workspace, image: Path) -> Releases:
+    """New releases, good and bad, made out of the image."""
+    return Releases(ws, image)
 
 
 @pytest.fixture

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
-from orlop.lab import console
-from orlop.lab.lab import Lab
+from orlop.errors import Missing
+from orlop.lab import console, lab
+from orlop.lab.lab import Lab, Plan
 from orlop.lab.machine import Node
+from orlop.lab.wait import wait_verdicts
+from orlop.steps import Steps
+from orlop.workspace import Workspace
 
 LAB = "vmtest"
 VERDICT_SECONDS = 600.0
@@ -65,3 +69,27 @@ class Machines:
             yield log[begin:end].decode(errors="replace"), kinds
             place = end
         yield log[place:].decode(errors="replace"), frozenset()
+
+
+@contextmanager
+def watched(ws: Workspace, plan: Plan) -> Iterator[Machines]:
+    """The machines of the plan, healthy. Afterwards their consoles are kept in the logs, and looked through."""
+    _clear(ws, plan.name)
+    there = Machines(lab.up(ws, Steps(), plan))
+    try:
+        wait_verdicts(there.lab.nodes, Steps(), timeout=VERDICT_SECONDS)
+        yield there
+        trouble = there.trouble()
+    finally:
+        for node in there.lab.nodes:  # where a person, or CI, finds them
+            kept = ws.state / "logs" / f"vm-{plan.name}-{node.name}-console.log"
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            kept.write_bytes(node.at.console_log.read_bytes())
+        _clear(ws, plan.name)
+    assert not trouble, f"on the consoles (kept in {ws.state / 'logs'}):\n{trouble}"
+
+
+def _clear(ws: Workspace, name: str) -> None:
+    """A session that was killed may have left its lab."""
+    with suppress(Missing):
+        lab.down(ws, name)

@@ -19,17 +19,17 @@ from typing import Any
 
 import pytest
 
-from orlop.errors import Missing, OrlopError
-from orlop.lab import images, lab
+from orlop.errors import OrlopError
+from orlop.lab import images
 from orlop.lab.lab import Plan
 from orlop.lab.machine import Node
 from orlop.lab.source import Given, Source, Way
-from orlop.lab.wait import wait_verdict, wait_verdicts
+from orlop.lab.wait import wait_verdict
 from orlop.model.version import Version
 from orlop.provision.translate import translate
 from orlop.steps import Steps
 from orlop.workspace import Workspace
-from tests.vm.machines import VERDICT_SECONDS, Machines
+from tests.vm.machines import VERDICT_SECONDS, Machines, watched
 from tests.vm.publisher import Publisher, publishing
 from tests.vm.releases import Releases
 from tests.vm.updates import arrives, status
@@ -44,11 +44,6 @@ ROOT = "/var/lib/orlop/update/releases/root.json"
 
 
 @pytest.fixture(scope="module")
-def releases(ws: Workspace, image: Path) -> Releases:
-    return Releases(ws, image)
-
-
-@pytest.fixture(scope="module")
 def publisher(ws: Workspace, image: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Publisher]:
     """Every channel has the version that the machines run."""
     with publishing(ws, tmp_path_factory.mktemp("publisher") / "release") as there:
@@ -60,36 +55,14 @@ def publisher(ws: Workspace, image: Path, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture(scope="module")
 def machines(ws: Workspace, image: Path, publisher: Publisher) -> Iterator[Machines]:
-    with suppress(Missing):
-        lab.down(ws, LAB)
     given = []
     for channel in CHANNELS:
         made = translate(publisher.follower(channel).encode())
         assert made.ignition is not None, made.report.entries
         given.append(Given(Source(Way.FW_CFG), made.ignition.encode()))
     plan = Plan(images.resolve(ws, str(image)), name=LAB, nodes=3, memory_mib=1024, given=tuple(given))
-    there = Machines(lab.up(ws, Steps(), plan))
-    try:
-        wait_verdicts(there.lab.nodes, Steps(), timeout=VERDICT_SECONDS)
+    with watched(ws, plan) as there:
         yield there
-        trouble = there.trouble()
-    finally:
-        for node in there.lab.nodes:
-            kept = ws.state / "logs" / f"vm-{LAB}-{node.name}-console.log"
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            kept.write_bytes(node.at.console_log.read_bytes())
-        lab.down(ws, LAB)
-    assert not trouble, f"on the consoles (kept in {ws.state / 'logs'}):\n{trouble}"
-
-
-@pytest.fixture
-def n1(machines: Machines) -> Node:
-    return machines.n1
-
-
-@pytest.fixture
-def n2(machines: Machines) -> Node:
-    return machines.n2
 
 
 @pytest.fixture

@@ -41,11 +41,6 @@ def node(machine: Machines) -> Node:
     return machine.n1
 
 
-@pytest.fixture(scope="module")
-def releases(ws: Workspace, image: Path) -> Releases:
-    return Releases(ws, image)
-
-
 def running(node: Node) -> Version:
     return Version.parse(node.sh(". /usr/lib/os-release; echo $IMAGE_VERSION").strip())
 

@@ -13,18 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orlop.errors import Missing, OrlopError
-from orlop.lab import console, images, lab
+from orlop.errors import OrlopError
+from orlop.lab import console, images
 from orlop.lab.lab import Plan
 from orlop.lab.machine import Node
 from orlop.lab.nodeconfig import HOST_FROM_NODE, NodeConfig
 from orlop.lab.ports import LOOPBACK
-from orlop.lab.wait import wait_verdicts
 from orlop.model.version import Version
-from orlop.steps import Steps
 from orlop.workspace import Workspace
 from tests.simulators.httpd import Server, Vices, serve
-from tests.vm.machines import VERDICT_SECONDS, Machines
+from tests.vm.machines import Machines, watched
 
 LAB = "updates"
 TOLD = "/var/lib/told"
@@ -51,20 +49,10 @@ WAIT_SECONDS = 600.0
 @contextmanager
 def updating(ws: Workspace, image: Path, name: str = LAB) -> Iterator[Machines]:
     """The machine, healthy; its console is looked through at the end."""
-    with suppress(Missing):  # left by a session that was killed
-        lab.down(ws, name)
-    plan = Plan(images.resolve(ws, str(image)), name=name, memory_mib=1024, demo=True, config=CONFIG)
-    there = Machines(lab.up(ws, Steps(), plan))
-    try:
-        wait_verdicts(there.lab.nodes, Steps(), timeout=VERDICT_SECONDS)
+    with watched(
+        ws, Plan(images.resolve(ws, str(image)), name=name, memory_mib=1024, demo=True, config=CONFIG)
+    ) as there:
         yield there
-        trouble = there.trouble()
-    finally:
-        kept = ws.state / "logs" / f"vm-{name}-console.log"
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        kept.write_bytes(there.n1.at.console_log.read_bytes())
-        lab.down(ws, name)
-    assert not trouble, f"on the console (kept in {ws.state / 'logs'}):\n{trouble}"
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,6 @@ changes nothing; a body is small, and nobody can keep a connection open for long
 from __future__ import annotations
 
 import json
-import os
 import socket
 import socketserver
 import struct
@@ -84,10 +83,6 @@ class Server(socketserver.ThreadingUnixStreamServer):
             traceback.print_exc()
 
 
-def from_systemd() -> bool:
-    return os.environ.get("LISTEN_PID") == str(os.getpid()) and os.environ.get("LISTEN_FDS") == "1"
-
-
 class _Request(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.0"
     server_version, sys_version = "orlop-update", ""
@@ -102,19 +97,19 @@ class _Request(BaseHTTPRequestHandler):
         elif self.path == "/v1/denylist":
             self._answer(200, {"denied": self.server.deeds.status()["denied"]})
         else:
-            self._refuse(Missing(f"there is no {self.path}", hint="docs/protocol/node-api.md lists what there is"))
+            self._not_here()
 
     def do_POST(self) -> None:
         name = self.path.removeprefix("/v1/")
         if name not in ("update", "rollback", "hold", "unhold") or name == self.path:
-            self._refuse(Missing(f"there is no {self.path}", hint="docs/protocol/node-api.md lists what there is"))
+            self._not_here()
             return
         self._change(name)
 
     def do_DELETE(self) -> None:
         version = self.path.removeprefix("/v1/denylist/")
         if version == self.path:
-            self._refuse(Missing(f"there is no {self.path}", hint="docs/protocol/node-api.md lists what there is"))
+            self._not_here()
             return
         self._change("allow", {"version": version})
 
@@ -146,6 +141,9 @@ class _Request(BaseHTTPRequestHandler):
         if not isinstance(values, dict):
             raise BadInput("the body is no object")
         return values
+
+    def _not_here(self) -> None:
+        self._refuse(Missing(f"there is no {self.path}", hint="docs/protocol/node-api.md lists what there is"))
 
     def _refuse(self, error: OrlopError) -> None:
         status = _STATUS.get(type(error), 502)

@@ -15,7 +15,6 @@ from orlop.model import status
 from orlop.node.update.client import ask, the_status
 
 LOOK_SECONDS = 0.5
-UNDER_WAY = ("checking", "available", "fetching", "verifying")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,7 +51,7 @@ def follow(version: str) -> int:
             time.sleep(LOOK_SECONDS)  # it is about to reboot, or says what it waits for
             found = the_status()
             state = found["state"]
-        if state["is"] not in UNDER_WAY or state.get("version") != version:
+        if not status.under_way(found, version):
             break
         if found["failures"]:
             raise OrlopError(found["failure"], hint="the engine tries again by itself: orlop node status")

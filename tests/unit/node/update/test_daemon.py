@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -106,7 +107,7 @@ def test_a_machine_at_rest_says_what_runs_and_why_it_stays(machine: Machine) -> 
     assert found["state"] == {"is": "idle"} and found["progress"] is None
     assert found["reason"] == f"running {V1}; no release is offered to this machine"
     assert machine.told[-1] == f"STATUS={found['reason']}"
-    assert status.parse(__import__("json").dumps(found), "it") == found
+    assert status.parse(json.dumps(found), "it") == found
     assert f"A  {V1}, running, blessed" in status.lines(found)[0]
 
 
