@@ -7,11 +7,12 @@ with the client's id and group, 200 or an error with `kind` and `value`.
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from tests.simulators.httpd import running
 
 
 @dataclass
@@ -58,11 +59,5 @@ def lock_service(holder: str = "") -> Iterator[LockService]:
 
     httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     service.port = httpd.server_address[1]
-    thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
+    with running(httpd):
         yield service
-    finally:
-        httpd.shutdown()
-        httpd.server_close()
-        thread.join()

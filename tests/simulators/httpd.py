@@ -60,24 +60,31 @@ class Server:
 
 
 @contextmanager
+def running(httpd: ThreadingHTTPServer) -> Iterator[str]:
+    """Let the server, which is bound to loopback, answer while the block lasts; gives its address."""
+    httpd.daemon_threads = True
+    thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{httpd.server_address[1]}/"
+    finally:
+        httpd.shutdown()
+        httpd.server_close()
+        thread.join()
+
+
+@contextmanager
 def serve(folder: Path, vices: Vices | None = None) -> Iterator[Server]:
     server = Server(folder, vices=vices or Vices())
 
     class Handler(_Handler):
         served = server
 
-    httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    httpd.daemon_threads = True
-    server.url = f"http://127.0.0.1:{httpd.server_address[1]}/"
-    thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.ended.set()
-        httpd.shutdown()
-        httpd.server_close()
-        thread.join()
+    with running(ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as server.url:
+        try:
+            yield server
+        finally:
+            server.ended.set()
 
 
 def cuts(*lengths: int) -> Iterator[int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +17,7 @@ from orlop.model.channel import decode, target_name
 from orlop.model.rollout import PLANS
 from orlop.steps import Steps
 from orlop.trust.http import fetcher
+from tests.simulators.httpd import running
 from tests.unit.control.releases.images import Publisher, make_image
 
 
@@ -36,13 +36,8 @@ def publisher(tmp_path: Path) -> Publisher:
 
 @pytest.fixture
 def url(publisher: Publisher) -> Iterator[str]:
-    made = server(publisher.folder / "repo", "127.0.0.1", 0)
-    thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{made.server_address[1]}/"
-    made.shutdown()
-    made.server_close()
-    thread.join()
+    with running(server(publisher.folder / "repo", "127.0.0.1", 0)) as address:
+        yield address
 
 
 def updater(folder: Path, url: str, given: bytes) -> Updater:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -24,6 +23,7 @@ from orlop.node.update.fetch import Blocks, Fetcher
 from orlop.node.update.plan import Run
 from orlop.node.update.source import source
 from orlop.trust.errors import Overloaded, Unreachable
+from tests.simulators.httpd import running
 from tests.simulators.webserver import Handler, serving
 from tests.unit.control.releases.images import Publisher
 from tests.unit.control.releases.publishing import promote, release
@@ -40,13 +40,8 @@ def publisher(tmp_path: Path) -> Publisher:
 
 @pytest.fixture
 def url(publisher: Publisher) -> Iterator[str]:
-    made = server(publisher.folder / "repo", "127.0.0.1", 0)
-    thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{made.server_address[1]}/"
-    made.shutdown()
-    made.server_close()
-    thread.join()
+    with running(server(publisher.folder / "repo", "127.0.0.1", 0)) as address:
+        yield address
 
 
 def machine(p: Publisher, folder: Path, following: Following, secret: bytes = b"s" * 32) -> Repository:
