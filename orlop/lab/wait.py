@@ -3,9 +3,7 @@
 A machine says in one console line whether its boot is good (`orlop-health`), so waiting is reading: the console log is
 looked at four times a second, and nothing is asked of the machine.
 
-A machine that QEMU emulates (TCG) is now and then, about once in some hundred boots, made with a processor that gets no
-timer interrupts, and stands still. No system can help that, and real hardware does not do it: such a machine is powered
-off and on, once, and that is said. Every machine must stand a power cut in a boot anyway.
+A machine that stands still by its emulator's fault is powered off and on, once (standstill.py).
 """
 
 from __future__ import annotations
@@ -16,9 +14,9 @@ from dataclasses import dataclass, field
 
 from orlop.errors import CommandFailed, TimedOut
 from orlop.lab import console
-from orlop.lab import state as records
 from orlop.lab.console import Stage, Verdict
 from orlop.lab.machine import Node, qemu_said
+from orlop.lab.standstill import Standstill, power_cycle
 from orlop.steps import Steps
 
 _POLL = 0.25
@@ -37,7 +35,6 @@ class _Watch:
     text: str = ""
     stage: Stage = field(default=Stage.OFF)
     lost_at: float | None = None
-    was_cycled: bool = False
 
     def look(self, now: float) -> Verdict | None:
         """Read the console; the verdict once there is a good one. Raises CommandFailed when there will be none."""
@@ -61,15 +58,9 @@ class _Watch:
         if lost.kind != _LAST_WORDS or all_said or is_late or not is_running:
             raise self.failed(f"cannot come up: {lost.text}", words=words[:_MOST_WORDS])
 
-    def is_stuck(self) -> bool:
-        """Whether it is to be powered off and on: the emulator's fault, and the first time."""
-        if self.was_cycled or not console.has_lost_a_timer(self.text):
-            return False
-        return records.read(self.node.paths).acceleration.name == "tcg"
-
     def cycled(self) -> None:
-        """It was: what counts is what its console says from now on."""
-        self.start, self.text, self.stage, self.was_cycled = None, "", Stage.OFF, True
+        """It was powered off and on: what counts is what its console says from now on."""
+        self.start, self.text, self.stage = None, "", Stage.OFF
 
     def _accept(self, verdict: Verdict) -> Verdict:
         if not verdict.good:
@@ -85,11 +76,6 @@ class _Watch:
         )
 
 
-def _power_cycle(node: Node) -> None:
-    node.power_cut()
-    node.start()
-
-
 def wait_verdicts(
     nodes: Sequence[Node],
     steps: Steps,
@@ -97,7 +83,7 @@ def wait_verdicts(
     timeout: float,
     start: int | None = None,
     clock: Callable[[], float] = time.monotonic,
-    power_cycle: Callable[[Node], None] = _power_cycle,
+    cycle: Callable[[Node], None] = power_cycle,
 ) -> dict[str, Verdict]:
     """Wait until every node has judged its boot good. `start`: as `Node.console_text`; `timeout` in seconds.
 
@@ -106,6 +92,7 @@ def wait_verdicts(
     """
     begun = clock()
     watches = {node.name: _Watch(node, start) for node in nodes}
+    stills = {node.name: Standstill(node) for node in nodes}
     found: dict[str, Verdict] = {}
     while True:
         for name, watch in watches.items():
@@ -118,9 +105,9 @@ def wait_verdicts(
                 steps.note(f"{name}: {word} ({clock() - begun:.0f} s)")
             if verdict:
                 found[name] = verdict
-            elif watch.is_stuck():
-                steps.note(f"{name}: stands still, its emulated processor gets no timer interrupts: powered off and on")
-                power_cycle(watch.node)
+            elif why := stills[name].why(watch.text, clock()):
+                steps.note(f"{name}: stands still, {why}: powered off and on")
+                stills[name].cycle(cycle)
                 watch.cycled()
         if len(found) == len(watches):
             return found

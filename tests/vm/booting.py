@@ -1,6 +1,6 @@
 """Machines that are booted again and again with one configuration or another, read by QEMU's fw_cfg.
 
-They have a lab of their own, of two machines with a further disk each.
+They have a lab of their own, with a further disk each.
 """
 
 from __future__ import annotations
@@ -39,20 +39,19 @@ def butane(text: str) -> bytes:
 
 
 @contextmanager
-def two(ws: Workspace, image: Path, name: str) -> Iterator[Lab]:
-    """A lab called `name`; its second machine is off."""
+def booting(ws: Workspace, image: Path, name: str, nodes: int = 1) -> Iterator[Lab]:
+    """A lab called `name` of so many machines, booted once with a configuration that says nothing."""
     with suppress(Missing):  # left by a session that was killed
         lab.down(ws, name)
     plan = Plan(
         images.resolve(ws, str(image)),
         name=name,
-        nodes=2,
+        nodes=nodes,
         memory_mib=1024,
         given=(Given(Source(Way.FW_CFG), EMPTY),),
         data_disks_mib=(DATA_MIB,),
     )
     with lab.running(ws, Steps(), plan, timeout=VERDICT_SECONDS) as there:
-        there.node("n2").power_cut()
         yield there
 
 

@@ -1,6 +1,6 @@
 """A machine is what its configuration says: at the first boot and the next, after a bad one, when the source is away.
 
-These tests have a lab of their own, of which they use one machine, because what they do is to boot it again and again.
+These tests have a machine of their own, because what they do is to boot it again and again.
 """
 
 from __future__ import annotations
@@ -16,23 +16,17 @@ from typing import Any
 
 import pytest
 
-from orlop.lab.lab import Lab
 from orlop.lab.machine import Node
 from orlop.lab.nodeconfig import HOST_FROM_NODE
 from orlop.lab.ports import LOOPBACK
 from orlop.workspace import Workspace
-from tests.vm.booting import EMPTY, TREE_HASH, boot, butane, failed_boot, two
+from tests.vm.booting import EMPTY, TREE_HASH, boot, booting, butane, failed_boot
 
 
 @pytest.fixture(scope="module")
-def lab_of_two(ws: Workspace, image: Path) -> Iterator[Lab]:
-    with two(ws, image, "vmconfig") as there:
-        yield there
-
-
-@pytest.fixture
-def node(lab_of_two: Lab) -> Node:
-    return lab_of_two.node("n1")
+def node(ws: Workspace, image: Path) -> Iterator[Node]:
+    with booting(ws, image, "vmconfig") as there:
+        yield there.node("n1")
 
 
 # everything at once
@@ -184,7 +178,10 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize("stage", BAD)
+LONG = dict.fromkeys(("kargs", "units"), pytest.mark.long)
+
+
+@pytest.mark.parametrize("stage", [pytest.param(stage, marks=LONG.get(stage, ())) for stage in BAD])
 def test_a_stage_that_fails_stops_the_boot_and_says_why(node: Node, stage: str) -> None:
     config, word = BAD[stage]
     said = failed_boot(node, config)
@@ -277,7 +274,6 @@ def test_a_wrong_hash_and_an_unreachable_server_stop_a_first_boot(node: Node, se
     assert "hash verification failed" in failed_boot(node, replaced_by(f"{url}/c.ign", b"another"), fresh=True)
     said = failed_boot(node, replaced_by(f"http://{HOST_FROM_NODE}:9/c.ign"), fresh=True)
     assert "stage fetch failed: unable to fetch resource in time" in said
-    boot(node, replaced_by(f"{url}/c.ign", EMPTY), fresh=True)
 
 
 def test_ten_megabytes_of_configuration(node: Node, server: tuple[str, Path]) -> None:
@@ -289,4 +285,3 @@ def test_ten_megabytes_of_configuration(node: Node, server: tuple[str, Path]) ->
     (folder / "big.ign").write_bytes(config)
     boot(node, replaced_by(f"{url}/big.ign", config), fresh=True)
     assert node.sh("ls /etc/big | wc -l; tail -c 4 /etc/big/9999").split() == ["10000", "9999"]
-    boot(node, EMPTY, fresh=True)

@@ -123,14 +123,10 @@ def test_what_cannot_be_told_is_status_2_and_words(node: Node) -> None:
     assert diff("--name", "nosuchlab")[0] == 2
 
 
-def test_the_private_python_is_private_quick_and_works_as_a_root(node: Node) -> None:
+def test_the_private_python_is_private_and_works_as_a_root(node: Node) -> None:
     python = "/usr/lib/orlop/runtime/usr/bin/python3.13"
     assert node.run("sh", "-c", "command -v python3 python3.13 pip").out == ""
-    took = node.sh(
-        f"a=$(date +%s%N); for i in 1 2 3 4 5; do {python} -I -S -c 'import json, subprocess'; done; b=$(date +%s%N); "
-        "echo $(((b - a) / 5000000))"
-    )
-    assert int(took) < 2000, "milliseconds, under emulation"
+    assert node.sh(f"{python} -I -S -B -c 'import json; print(json.dumps([1]))'") == "[1]\n"
     said = node.sh(
         "systemd-run -q --pipe --wait -p RootDirectory=/usr/lib/orlop/runtime -p MountAPIVFS=yes -p DynamicUser=yes "
         "/usr/bin/python3.13 -I -S -B -c 'import sys, orlop.node.drift; print(sys.prefix, len(sys.path))'"

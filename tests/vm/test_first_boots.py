@@ -19,16 +19,13 @@ from orlop.node.config import kept
 from orlop.node.config.kept import Deeds
 from orlop.steps import Steps
 from orlop.workspace import Workspace
-from tests.vm.booting import EMPTY, TREE_HASH, boot, butane, new_disks, off, two
+from tests.vm.booting import TREE_HASH, boot, booting, butane, new_disks, off
 from tests.vm.machines import VERDICT_SECONDS
-
-BOOTS = 20
-CUTS = 10
 
 
 @pytest.fixture(scope="module")
 def lab_of_two(ws: Workspace, image: Path) -> Iterator[Lab]:
-    with two(ws, image, "vmfirst") as there:
+    with booting(ws, image, "vmfirst", nodes=2) as there:
         yield there
 
 
@@ -76,7 +73,6 @@ cd /var/lib/orlop/ssh; : > ssh_host_ed25519_key; echo half > .new; echo half > .
 def test_what_was_half_made_when_the_power_went_is_made_anew(lab_of_two: Lab, tmp_path: Path) -> None:
     """A machine as a cut in the middle of making leaves it; where the cut falls by chance is the next test."""
     node = lab_of_two.node("n1")
-    boot(node, EMPTY, fresh=True)
     node.sh("mkdir -p /var/app; echo mine > /var/app/log; sync")
     log = '    - {path: /var/app/log, append: [{inline: "added\\n"}]}\n'
     config = butane(PLAIN.replace("  files:\n", "  files:\n" + log))
@@ -105,10 +101,10 @@ def test_what_was_half_made_when_the_power_went_is_made_anew(lab_of_two: Lab, tm
     assert kept.load_deeds(record) == deeds
 
 
-def boots_are_the_same(node: Node) -> None:
+def boots_are_the_same(node: Node, count: int) -> None:
     boot(node, butane(PLAIN), fresh=True)
     trees, ids = set(), set()
-    for number in range(BOOTS):
+    for number in range(count):
         if number:
             reboot(node, Steps(), timeout=VERDICT_SECONDS)
         trees.add(node.sh(TREE_HASH))
@@ -117,13 +113,13 @@ def boots_are_the_same(node: Node) -> None:
     assert (len(trees), len(ids)) == (1, 1)
 
 
-def cuts_are_survived(node: Node) -> None:
+def cuts_are_survived(node: Node, count: int) -> None:
     config = butane(PLAIN)
     began = time.monotonic()
     boot(node, config, fresh=True)
     length = time.monotonic() - began
     moments = random.Random(20261125)
-    for _ in range(CUTS):
+    for _ in range(count):
         off(node)
         new_disks(node)
         node.start()
@@ -134,11 +130,14 @@ def cuts_are_survived(node: Node) -> None:
         assert node.sh("findmnt -n -o SOURCE /srv").startswith("/dev/vd")
 
 
-def test_twenty_boots_are_the_same_and_power_cuts_during_first_boots_are_survived(lab_of_two: Lab) -> None:
-    """The one machine boots twenty times, the other one is cut off ten times, side by side."""
+@pytest.mark.parametrize(("boots", "cuts"), [(3, 3), pytest.param(20, 10, marks=pytest.mark.long)])
+def test_boots_are_the_same_and_power_cuts_during_first_boots_are_survived(
+    lab_of_two: Lab, boots: int, cuts: int
+) -> None:
+    """The one machine boots again and again, the other one is cut off again and again, side by side."""
     with ThreadPoolExecutor(2) as pool:
         for done in [
-            pool.submit(boots_are_the_same, lab_of_two.node("n1")),
-            pool.submit(cuts_are_survived, lab_of_two.node("n2")),
+            pool.submit(boots_are_the_same, lab_of_two.node("n1"), boots),
+            pool.submit(cuts_are_survived, lab_of_two.node("n2"), cuts),
         ]:
             done.result()

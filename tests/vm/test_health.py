@@ -20,6 +20,7 @@ from orlop.lab import console, images, lab
 from orlop.lab.lab import Plan
 from orlop.lab.machine import Node
 from orlop.lab.source import Given, Source, Way
+from orlop.lab.standstill import Standstill
 from orlop.lab.wait import wait_verdict
 from orlop.steps import Steps
 from orlop.workspace import Workspace
@@ -130,9 +131,11 @@ def count_down(node: Node, version: str, tries: int) -> None:
 
 def wait_boots(node: Node, since: int | None, count: int) -> None:
     """Wait for `count` verdicts since its console had `since` bytes; None: since it was started."""
-    until = time.monotonic() + VERDICT_SECONDS
+    until, still = time.monotonic() + VERDICT_SECONDS, Standstill(node)
     while len(console.verdicts(node.console_text(since))) < count:
         assert time.monotonic() < until, console.tail(node.console_text(since))
+        if still.why(node.console_text(since), time.monotonic()):
+            still.cycle()
         time.sleep(0.5)
     node.wait_ssh()
 

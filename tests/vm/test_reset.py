@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ from tests.vm.machines import VERDICT_SECONDS
 from tests.vm.spare import spare
 
 LAB = "vmreset"
+LONG = partial(pytest.param, marks=pytest.mark.long)
 KEEP = "/var/lib/app/data"
 # something of each kind to keep, and some hundred folders of which none may stay
 FILL = f"""set -e
@@ -137,7 +139,7 @@ def start(node: Node) -> None:
     ssh.forget(node.paths, node.name)
 
 
-@pytest.mark.parametrize("seconds", [1.5, 3.0, 4.5])
+@pytest.mark.parametrize("seconds", [LONG(1.5), 3.0, LONG(4.5)])
 def test_power_may_go_during_a_reset(node: Node, seconds: float) -> None:
     node.sh(FILL)
     before, slots = node.sh(LOOK), boots(node)
@@ -149,7 +151,7 @@ def test_power_may_go_during_a_reset(node: Node, seconds: float) -> None:
     assert boots(node) == slots
 
 
-@pytest.mark.parametrize("seconds", [1.0, 2.0, 3.0])
+@pytest.mark.parametrize("seconds", [LONG(1.0), 2.0, LONG(3.0)])
 def test_power_may_go_while_the_partition_is_made_anew(node: Node, seconds: float) -> None:
     node.sh(FILL)
     disk, slots = var_partition(node), boots(node)
@@ -260,7 +262,7 @@ def test_a_default_entry_does_not_outlive_one_boot(node: Node) -> None:
     assert var_partition(node) == after
 
 
-@pytest.mark.parametrize("counters", ["+3-0", "+1-2", "+0-3"])
+@pytest.mark.parametrize("counters", [LONG("+3-0"), LONG("+1-2"), "+0-3"])
 def test_no_counter_makes_a_factory_reset_the_first_entry(node: Node, counters: str) -> None:
     node.sh(
         f"cd /boot/EFI/Linux && mv orlop_*.efi orlop_$(. /usr/lib/os-release; echo $IMAGE_VERSION){counters}.efi; sync"

@@ -80,7 +80,6 @@ def test_a_url_on_the_kernel_command_line(node: Node) -> None:
     [
         (Way.ESP, "metal", "the file orlop/config.ign on the ESP"),
         (Way.DISK, "metal", "the file config.ign on the disk orlop-config"),
-        (Way.FW_CFG, "qemu", "fw_cfg"),
     ],
 )
 def test_metal(node: Node, way: Way, platform: str, said: str) -> None:
@@ -99,6 +98,12 @@ def test_aws(node: Node) -> None:
         tokens = [r for r in service.requests if r.target == "/latest/api/token"]
         assert {(r.method, r.status) for r in tokens} == {("PUT", 200)}
         assert "401" in fetch(node, "/latest/user-data"), "without a token a container is told nothing"
+
+
+@pytest.mark.long
+def test_a_metadata_service_that_fails_at_first_or_does_not_answer(node: Node) -> None:
+    with serving("aws", config("aws-1")) as service:
+        boot(node, Way.AWS, "aws-1", port=service.port)
         _recovers(node, service)
         _is_away(node, service)
 

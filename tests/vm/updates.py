@@ -19,6 +19,7 @@ from orlop.lab.lab import Plan
 from orlop.lab.machine import Node
 from orlop.lab.nodeconfig import HOST_FROM_NODE, NodeConfig
 from orlop.lab.ports import LOOPBACK
+from orlop.lab.standstill import Standstill
 from orlop.model.version import Version
 from orlop.workspace import Workspace
 from tests.simulators.httpd import Server, Vices, serve
@@ -115,10 +116,12 @@ def reboot_to(node: Node, version: Version) -> str:
 
 def arrives(node: Node, version: Version, start: int) -> str:
     """Wait for a good verdict on this version, and for the update engine to be done with it."""
-    until = time.monotonic() + WAIT_SECONDS
+    until, still = time.monotonic() + WAIT_SECONDS, Standstill(node)
     while not any(v.good and v.version == str(version) for v in console.verdicts(node.console_text(start))):
         assert node.running, console.tail(node.console_text(start))
         assert time.monotonic() < until, f"{version} did not come up:\n{console.tail(node.console_text(start), 40)}"
+        if still.why(node.console_text(start), time.monotonic()):
+            still.cycle()
         time.sleep(0.5)
     node.wait_ssh()
     found: dict[str, Any] = {}

@@ -134,7 +134,7 @@ def cycled(node: Node, then: str) -> tuple[list[str], Callable[[Node], None]]:
 def test_a_machine_whose_emulator_lost_a_timer_is_powered_off_and_on_once(node: Node) -> None:
     say(node, "BdsDxe: starting Boot0001\r\n" + STALL * 2)
     done, cycle = cycled(node, GOOD)
-    found = wait_verdicts([node], quiet(), timeout=60, clock=clock(0.1), power_cycle=cycle)
+    found = wait_verdicts([node], quiet(), timeout=60, clock=clock(0.1), cycle=cycle)
     assert (found["n1"].boot, done) == ("bb", ["n1"])
 
 
@@ -142,7 +142,7 @@ def test_a_machine_that_stands_still_again_is_given_up(node: Node) -> None:
     say(node, "BdsDxe: starting Boot0001\r\n" + STALL * 2)
     done, cycle = cycled(node, "BdsDxe: starting Boot0001\r\n" + STALL * 2)
     with pytest.raises(TimedOut, match="gave no verdict"):
-        wait_verdicts([node], quiet(), timeout=5, clock=clock(1.0), power_cycle=cycle)
+        wait_verdicts([node], quiet(), timeout=5, clock=clock(1.0), cycle=cycle)
     assert done == ["n1"]
 
 
@@ -156,8 +156,27 @@ def test_a_machine_that_is_only_slow_or_real_is_left_alone(node: Node, said: str
     say(node, "BdsDxe: starting Boot0001\r\n" + said)
     done, cycle = cycled(node, GOOD)
     with pytest.raises(TimedOut):
-        wait_verdicts([node], quiet(), timeout=5, clock=clock(1.0), power_cycle=cycle)
+        wait_verdicts([node], quiet(), timeout=5, clock=clock(1.0), cycle=cycle)
     assert done == []
+
+
+@pytest.mark.parametrize(
+    ("said", "accelerator", "expected"),
+    [("", "tcg", ["n1"]), ("\x1b[!p", "tcg", []), ("", "kvm", [])],
+    ids=["under the loader", "in systemd", "kvm"],
+)
+def test_a_silent_machine_is_powered_off_and_on_only_before_its_system(
+    node: Node, said: str, accelerator: str, expected: list[str]
+) -> None:
+    records.write(node.paths, replace(records.read(node.paths), acceleration=Acceleration(accelerator, "")))
+    say(node, "BdsDxe: starting Boot0001\r\n" + said)
+    done, cycle = cycled(node, GOOD)
+    if expected:
+        assert wait_verdicts([node], quiet(), timeout=9000, clock=clock(20.0), cycle=cycle)["n1"].boot == "bb"
+    else:
+        with pytest.raises(TimedOut):
+            wait_verdicts([node], quiet(), timeout=900, clock=clock(20.0), cycle=cycle)
+    assert done == expected
 
 
 def test_a_machine_that_goes_off_is_told_with_the_end_of_its_log(node: Node, machine: subprocess.Popen[bytes]) -> None:
