@@ -60,6 +60,7 @@ def up(  # noqa: PLR0913, PLR0917 — one parameter, one option
     image: Annotated[
         str | None, typer.Option("--image", help="A version, an image folder or a disk image; default: the newest.")
     ] = None,
+    cpus: Annotated[int, typer.Option("--cpus", help="Virtual CPUs of each machine.")] = 2,
     memory: Annotated[int, typer.Option("--memory", help="MiB for each machine.")] = 2048,
     disk: Annotated[int, typer.Option("--disk", help="GiB for each machine; taken only as it is filled.")] = 12,
     data_disk: Annotated[
@@ -92,6 +93,7 @@ def up(  # noqa: PLR0913, PLR0917 — one parameter, one option
         image=images.resolve(ws, image),
         name=name,
         nodes=nodes,
+        cpus=cpus,
         memory_mib=memory,
         disk_gib=disk,
         publish=tuple(ports.parse(p) for p in publish or ()),

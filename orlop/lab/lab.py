@@ -38,6 +38,7 @@ from orlop.workspace import Workspace
 
 MAX_NODES = 32
 MAX_DATA_DISKS = 8
+MAX_CPUS = 64
 NODE_BYTES = 1_000_000_000  # what a node's disk may grow by soon
 _GONE = ".gone-"
 
@@ -51,6 +52,7 @@ class Plan:
     image: Image
     name: str = DEFAULT_LAB
     nodes: int = 1
+    cpus: int = 2
     memory_mib: int = 2048
     disk_gib: int = 12
     publish: tuple[Forward, ...] = ()
@@ -62,6 +64,8 @@ class Plan:
     def __post_init__(self) -> None:
         if not 1 <= self.nodes <= MAX_NODES:
             raise BadInput(f"--nodes {self.nodes} is not possible", hint=f"give 1 to {MAX_NODES}")
+        if not 1 <= self.cpus <= MAX_CPUS:
+            raise BadInput(f"--cpus {self.cpus} is not possible", hint=f"give 1 to {MAX_CPUS}")
         if not 256 <= self.memory_mib <= 1 << 20:
             raise BadInput(f"--memory {self.memory_mib} is not possible", hint="give MiB, for example 2048")
         if not 4 <= self.disk_gib <= 4096:
@@ -242,6 +246,7 @@ def _allocate(plan: Plan, taken: set[int], near: int) -> tuple[NodeState, ...]:
             index=i,
             ssh_port=choose(0),
             forwards=tuple(Forward(f.host or choose(0), f.guest) for f in forwards),
+            cpus=plan.cpus,
             memory_mib=plan.memory_mib,
             media=plan.demo,
             data_disks=len(plan.data_disks_mib),

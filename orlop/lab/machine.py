@@ -216,6 +216,7 @@ def launch(paths: Paths, lab: LabState, name: str) -> LabState:
         lab=lab.name,
         name=name,
         index=node.index,
+        cpus=node.cpus,
         memory_mib=node.memory_mib,
         accelerator=lab.acceleration.name,
         paths=at,

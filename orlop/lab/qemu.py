@@ -1,7 +1,8 @@
 """One machine as a QEMU command line. Pure.
 
-q35 with UEFI, two virtual CPUs, virtio for everything, no display: a cloud machine. QEMU makes itself a daemon once the
-machine exists, so starting it needs no polling: when the command ends well, its sockets and its pid file are there.
+q35 with UEFI, virtio for everything, no display: a cloud machine, with a watchdog as servers have. QEMU makes itself a
+daemon once the machine exists, so starting it needs no polling: when the command ends well, its sockets and its pid
+file are there.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from orlop.lab.ports import LOOPBACK, Forward
 from orlop.lab.source import METADATA_NET, METADATA_NIC, Source, arguments, credentials, metadata_net, outside, value
 
 PROGRAM = "qemu-system-x86_64"
-CPUS = 2
 FIRMWARE = Path("/usr/share/OVMF/OVMF_CODE_4M.fd")  # inside the SDK
 FIRMWARE_VARS = Path("usr/share/OVMF/OVMF_VARS_4M.fd")  # below the SDK
 LISTEN = "server=on,wait=off"
@@ -44,6 +44,7 @@ class Machine:
     lab: str
     name: str
     index: int
+    cpus: int
     memory_mib: int
     accelerator: str
     paths: NodePaths
@@ -74,7 +75,7 @@ def command(m: Machine) -> list[str]:
         PROGRAM,
         *("-name", f"{m.lab}/{m.name}", "-uuid", str(uuid.uuid5(uuid.NAMESPACE_URL, f"orlop:{p.folder}"))),
         *("-machine", "q35,vmport=off", *ACCELERATORS[m.accelerator]),
-        *("-smp", str(CPUS), "-m", str(m.memory_mib)),
+        *("-smp", str(m.cpus), "-m", str(m.memory_mib)),
         *("-nodefaults", "-no-user-config", "-display", "none", "-vga", "none", "-boot", "strict=on"),
         *("-daemonize", "-pidfile", str(p.pid), "-D", str(p.qemu_log)),
         *("-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={FIRMWARE}"),
@@ -88,6 +89,7 @@ def command(m: Machine) -> list[str]:
         *(_disk("media", m.media, "raw,readonly=on", MEDIA_SERIAL) if m.media else ()),
         *_network(m),
         *("-device", "virtio-rng-pci"),
+        *("-device", "i6300esb", "-action", "watchdog=reset"),
         *("-chardev", f"socket,id=con,path={value(p.console)},{LISTEN},logappend=on,logfile={value(p.console_log)}"),
         *("-serial", "chardev:con"),
         *("-chardev", f"socket,id=qmp,path={value(p.qmp)},{LISTEN}", "-mon", "chardev=qmp,mode=control"),

@@ -27,6 +27,7 @@ class NodeReport:
     address: str
     ssh_port: int
     ports: dict[str, int]
+    cpus: int
     memory_mib: int
     source: str
     pid: int | None
@@ -78,6 +79,7 @@ def _node(paths: Paths, node: NodeState) -> NodeReport:
         address=private_ip(node.index),
         ssh_port=node.ssh_port,
         ports={str(f.guest): f.host for f in node.forwards},
+        cpus=node.cpus,
         memory_mib=node.memory_mib,
         source=node.source.way.value if node.source else "",
         pid=node.process.pid if node.process and is_on else None,

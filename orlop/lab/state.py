@@ -24,6 +24,7 @@ from orlop.workspace import Workspace
 
 SCHEMA = 1
 LOCK_SECONDS = 60.0
+_CPUS = 2  # of every machine, when records did not say it
 T = TypeVar("T")
 
 
@@ -45,6 +46,7 @@ class NodeState:
     index: int
     ssh_port: int
     forwards: tuple[Forward, ...]
+    cpus: int
     memory_mib: int
     media: bool = False
     cut: bool = False
@@ -161,6 +163,7 @@ def _node(raw: object) -> NodeState:
         index=_get(table, "index", int),
         ssh_port=_get(table, "ssh_port", int),
         forwards=tuple(Forward(_get(f, "host", int), _get(f, "guest", int)) for f in pairs),
+        cpus=_get({"cpus": _CPUS} | table, "cpus", int),
         memory_mib=_get(table, "memory_mib", int),
         media=_get(table, "media", bool),
         cut=_get(table, "cut", bool),

@@ -47,6 +47,7 @@ def booting(ws: Workspace, image: Path, name: str, nodes: int = 1) -> Iterator[L
         images.resolve(ws, str(image)),
         name=name,
         nodes=nodes,
+        cpus=1,
         memory_mib=1024,
         given=(Given(Source(Way.FW_CFG), EMPTY),),
         data_disks_mib=(DATA_MIB,),

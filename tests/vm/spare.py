@@ -33,6 +33,6 @@ def spare(ws: Workspace, image: Path, name: str) -> Iterator[Node]:
     with suppress(Missing):
         lab.down(ws, name)
     given = Given(Source(Way.FW_CFG), ignition.encode())
-    plan = Plan(images.resolve(ws, str(image)), name=name, memory_mib=1024, given=(given,))
+    plan = Plan(images.resolve(ws, str(image)), name=name, cpus=1, memory_mib=1024, given=(given,))
     with lab.running(ws, Steps(), plan, timeout=VERDICT_SECONDS) as there:
         yield there.node("n1")

@@ -60,7 +60,7 @@ def machines(ws: Workspace, image: Path, publisher: Publisher) -> Iterator[Machi
         made = translate(publisher.follower(channel).encode())
         assert made.ignition is not None, made.report.entries
         given.append(Given(Source(Way.FW_CFG), made.ignition.encode()))
-    plan = Plan(images.resolve(ws, str(image)), name=LAB, nodes=3, memory_mib=1024, given=tuple(given))
+    plan = Plan(images.resolve(ws, str(image)), name=LAB, nodes=3, cpus=1, memory_mib=1024, given=tuple(given))
     with watched(ws, plan) as there:
         yield there
 

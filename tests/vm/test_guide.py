@@ -51,7 +51,7 @@ def node(ws: Workspace, image: Path, text: str) -> Iterator[Node]:
     config = translate(text.encode()).ignition
     assert config is not None
     given = (Given(Source(Way.FW_CFG), config.encode()),)
-    plan = Plan(images.resolve(ws, str(image)), name="vmguide", memory_mib=1024, given=given)
+    plan = Plan(images.resolve(ws, str(image)), name="vmguide", cpus=1, memory_mib=1024, given=given)
     with lab.running(ws, Steps(), plan, timeout=VERDICT_SECONDS) as there:
         yield there.node("n1")
 

@@ -86,7 +86,7 @@ def node(ws: Workspace, image: Path) -> Iterator[Node]:
     with suppress(Missing):
         lab.down(ws, "vmhealth")
     given = Given(Source(Way.FW_CFG), butane(GOOD))
-    plan = Plan(images.resolve(ws, str(image)), name="vmhealth", memory_mib=1024, given=(given,))
+    plan = Plan(images.resolve(ws, str(image)), name="vmhealth", cpus=1, memory_mib=1024, given=(given,))
     with lab.running(ws, Steps(), plan, timeout=VERDICT_SECONDS) as there:
         yield there.node("n1")
 
@@ -218,3 +218,15 @@ def test_a_panic_leaves_the_kernels_log_under_the_version_that_ran(node: Node) -
     assert said.startswith("Kernel panic - not syncing: sysrq triggered crash\n")
     assert "sysrq_handle_crash" in said
     assert node.sh("ls /sys/fs/pstore") == ""
+
+
+@pytest.mark.long
+def test_a_kernel_that_hangs_is_reset_by_the_watchdog(node: Node) -> None:
+    """A panic after which it stays as it is: nothing of the system runs any more, and nothing of it starts it anew."""
+    assert node.sh("cat /sys/class/watchdog/watchdog0/state") == "active\n"
+    since = node.console_size()
+    node.sh("echo 0 > /proc/sys/kernel/panic; sync")
+    node.run("sh", "-c", "(sleep 1; echo c > /proc/sysrq-trigger) > /dev/null 2>&1 &")
+    wait_boots(node, since, 1)
+    assert "end Kernel panic" in node.console_text(since), "it did not reboot by itself"
+    assert health(node)["verdict"] == "good"

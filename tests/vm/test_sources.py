@@ -37,7 +37,7 @@ def config(word: str) -> bytes:
 @pytest.fixture(scope="module")
 def node(ws: Workspace, image: Path) -> Iterator[Node]:
     given = Given(Source(Way.URL), config("url"))
-    plan = Plan(images.resolve(ws, str(image)), name=NAME, memory_mib=1024, demo=True, given=(given,))
+    plan = Plan(images.resolve(ws, str(image)), name=NAME, cpus=1, memory_mib=1024, demo=True, given=(given,))
     with lab.running(ws, Steps(), plan, timeout=VERDICT_SECONDS) as there:
         yield there.node("n1")
 

@@ -51,7 +51,7 @@ WAIT_SECONDS = 600.0
 def updating(ws: Workspace, image: Path, name: str = LAB) -> Iterator[Machines]:
     """The machine, healthy; its console is looked through at the end."""
     with watched(
-        ws, Plan(images.resolve(ws, str(image)), name=name, memory_mib=1024, demo=True, config=CONFIG)
+        ws, Plan(images.resolve(ws, str(image)), name=name, cpus=1, memory_mib=1024, demo=True, config=CONFIG)
     ) as there:
         yield there
 

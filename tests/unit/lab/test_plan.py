@@ -18,6 +18,8 @@ IMAGE = Image(Path("/x"), "")
     [
         ({"nodes": 0}, "--nodes 0"),
         ({"nodes": 33}, "--nodes 33"),
+        ({"cpus": 0}, "--cpus 0"),
+        ({"cpus": 65}, "--cpus 65"),
         ({"memory_mib": 1}, "--memory 1"),
         ({"disk_gib": 0}, "--disk 0"),
         ({"publish": (Forward(8080, 22),)}, "--publish"),

@@ -21,6 +21,7 @@ def machine(
         lab="a",
         name="n1",
         index=1,
+        cpus=1,
         memory_mib=1024,
         accelerator=accelerator,
         paths=paths.node("n1"),

@@ -17,7 +17,7 @@ from orlop.lab.source import Source, Way
 from orlop.lab.state import Acceleration, LabState, NodeState, dump, parse, read, write
 from orlop.workspace import Workspace
 
-NODE = NodeState("n1", 1, 22000, (Forward(8080, 80),), 2048, True, False, ProcessId(7, 99), (0, 512))
+NODE = NodeState("n1", 1, 22000, (Forward(8080, 80),), 2, 2048, True, False, ProcessId(7, 99), (0, 512))
 LAB = LabState("default", "/x.raw", "20261123.1", 5, Acceleration("tcg", "no"), "/tmp/x", (NODE,), True, None)
 
 numbers = st.integers(min_value=0, max_value=2**40)
@@ -29,6 +29,7 @@ nodes = st.builds(
     index=numbers,
     ssh_port=numbers,
     forwards=st.lists(forwards, max_size=3).map(tuple),
+    cpus=numbers,
     memory_mib=numbers,
     media=st.booleans(),
     cut=st.booleans(),

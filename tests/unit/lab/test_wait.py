@@ -38,7 +38,7 @@ def machine() -> Iterator[subprocess.Popen[bytes]]:
 def node(tmp_path: Path, machine: subprocess.Popen[bytes]) -> Node:
     """A node that runs, whose console already holds an earlier boot."""
     paths = Paths(Workspace(tmp_path, tmp_path), "a")
-    it = NodeState("n1", 1, 22000, (), 512, process=identify(machine.pid), boots=(0, len(OLD)))
+    it = NodeState("n1", 1, 22000, (), 2, 512, process=identify(machine.pid), boots=(0, len(OLD)))
     records.write(paths, LabState("a", "/x", "", 1, Acceleration("tcg", ""), "/tmp/x", (it,)))
     at = paths.node("n1")
     at.folder.mkdir()
