@@ -75,6 +75,13 @@ def test_a_record_with_one_wrong_value_is_refused_or_means_something(key: str, v
         assert isinstance(parse(json.dumps(table)), LabState)
 
 
+def test_a_record_that_does_not_say_how_many_cpus_means_two() -> None:
+    raw = json.loads(dump(LAB))
+    for node in raw["nodes"]:
+        del node["cpus"]
+    assert {node.cpus for node in parse(json.dumps(raw)).nodes} == {2}
+
+
 def test_a_newer_schema_is_refused() -> None:
     with pytest.raises(BadInput, match="its schema is 2, this orlop reads 1"):
         parse(dump(LAB).replace('"schema": 1', '"schema": 2'))
