@@ -13,6 +13,7 @@ from rich.table import Table
 
 from orlop.cli.release_home import DEFAULT, Home, HomeOption, now
 from orlop.control.releases.audit import audit
+from orlop.control.releases.blobs import blobs_at
 from orlop.control.releases.repository import TOP, State, StorageFetch
 from orlop.control.releases.serve import server
 from orlop.errors import BadInput, Busy, Missing
@@ -116,8 +117,12 @@ def verify(
             f"the root {path} cannot be read: {e.strerror}", hint="--root names the first root.json"
         ) from None
     bad = 0
-    fetch = fetcher(url) if url else StorageFetch(Home(home).storage)
-    for finding in audit(fetch, given, now(), bytes_too=all_bytes):
+    if url:
+        fetch, blobs = fetcher(url), blobs_at(url)
+    else:
+        blobs = Home(home).storage
+        fetch = StorageFetch(blobs)
+    for finding in audit(fetch, blobs, given, now(), bytes_too=all_bytes):
         mark = "✗" if not finding.good else "!" if finding.soon else "✓"
         typer.echo(f"{mark} {finding.what}" + (": renew it" if finding.soon and finding.good else ""))
         bad += not finding.good

@@ -126,6 +126,8 @@ class _Handler(BaseHTTPRequestHandler):
         with file:
             self._answer(file)
 
+    do_HEAD = do_GET  # noqa: N815
+
     def _answer(self, file: BinaryIO) -> None:
         size = file.seek(0, os.SEEK_END)
         start, end, status = 0, size, 200
@@ -136,8 +138,9 @@ class _Handler(BaseHTTPRequestHandler):
                 self._plain(416, {"Content-Range": f"bytes */{size}"})
                 return
         self._head(status, size, start, end)
-        file.seek(start)
-        self._body(file, end - start)
+        if self.command != "HEAD":
+            file.seek(start)
+            self._body(file, end - start)
 
     def _plain(self, status: int, headers: dict[str, str]) -> None:
         self.send_response(status)

@@ -19,7 +19,9 @@ PAGE = 3
 
 
 class Bucket:
-    """`objects`: key → (bytes, headers, when). `failures`: statuses to answer with first, one a request.
+    """`objects`: key → (bytes, headers, when); `gets` and `puts`: keys that were read and stored.
+
+    `failures`: statuses to answer with first, one a request.
 
     With `die_after` it takes so many objects more, and then answers nothing to who sends one.
     """
@@ -27,6 +29,7 @@ class Bucket:
     def __init__(self) -> None:
         self.objects: dict[str, tuple[bytes, dict[str, str], datetime]] = {}
         self.failures: list[int] = []
+        self.gets: list[str] = []
         self.puts: list[str] = []
         self.die_after: int | None = None
 
@@ -81,6 +84,8 @@ class Handler(BaseHTTPRequestHandler):
     def _get(self, key: str) -> tuple[int, bytes, dict[str, str]]:
         if key not in self.bucket.objects:
             return 404, b"<Error><Code>NoSuchKey</Code></Error>", {}
+        if self.command == "GET":
+            self.bucket.gets.append(key)
         body, headers, made = self.bucket.objects[key]
         return 200, body, {**headers, "Last-Modified": format_datetime(made, usegmt=True)}
 

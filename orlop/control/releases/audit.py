@@ -1,26 +1,29 @@
 """An outsider's full check: everything a repository promises, asked for over the network as machines ask for it.
 
 It has no keys and believes nothing: it starts from the first root, and from nothing else. Metadata and documents are
-verified by the machine's own code; then every index, every blob's size, and, when asked, every byte of every blob.
+verified by the machine's own code; then every index, every blob's size (asked for, not downloaded), and, when wanted,
+every byte of every blob.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from tuf.api.metadata import Signed
+
+from orlop.control.releases.blobs import Blobs
 from orlop.errors import BadInput, OrlopError
-from orlop.model.channel import Channel, Entry
-from orlop.model.index import BLOCK, Index, Part, decode
+from orlop.model.channel import Entry
+from orlop.model.index import PARTS, Blob, decode
 from orlop.trust import client, releases
 from orlop.trust.cache import MemoryCache
 from orlop.trust.client import Fetch
-from orlop.trust.errors import Refused
-from orlop.trust.verify import Trusted
 
 SOON = timedelta(days=3)
+MAX_SBOM = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -32,20 +35,24 @@ class Finding:
     soon: bool = False
 
 
-def audit(fetch: Fetch, given: bytes, now: datetime, *, bytes_too: bool = False) -> Iterator[Finding]:
-    """Every finding, good ones too, as they come. Ends early only where nothing more can be trusted."""
+def audit(fetch: Fetch, blobs: Blobs, given: bytes, now: datetime, *, bytes_too: bool = False) -> Iterator[Finding]:
+    """Every finding, good ones too, as they come. Ends early only where nothing more can be trusted.
+
+    `fetch` gives the small files; `blobs` says of the large ones how long they are and, with `bytes_too`, their hashes.
+    """
     cache = MemoryCache()
-    metadata = releases.Under(fetch, releases.METADATA)
     try:
-        t = client.refresh(given, cache, metadata, now)
+        t = client.refresh(given, cache, releases.Under(fetch, releases.METADATA), now)
     except OrlopError as e:
         yield Finding(e.message, good=False)
         return
-    yield from _times(t, now)
+    assert t.timestamp is not None
+    assert t.snapshot is not None
     top = t.roles["root", "targets"]
-    names = list(top.delegations.roles or {}) if top.delegations is not None else []
-    seen: set[str] = set()
-    for name in names:
+    for role in (t.root, t.timestamp, t.snapshot, top):
+        yield _time(role.type, role, now)
+    troubles = _Troubles(blobs, bytes_too=bytes_too)
+    for name in (top.delegations.roles or {}) if top.delegations is not None else {}:
         try:
             found = releases.check(given, cache, fetch, name, now)
         except OrlopError as e:
@@ -53,23 +60,20 @@ def audit(fetch: Fetch, given: bytes, now: datetime, *, bytes_too: bool = False)
             continue
         versions = ", ".join(str(e.version) for e in found.channel.entries) or "no version"
         yield Finding(f"channel {name}: {versions}")
+        yield _time(name, found.trusted.roles["targets", name], now)
         for entry in found.channel.entries:
-            yield from _entry(fetch, cache, found.trusted, found.channel, entry, seen, bytes_too=bytes_too)
+            yield from _entry(fetch, cache, found, entry, troubles)
 
 
-def _times(t: Trusted, now: datetime) -> Iterator[Finding]:
-    assert t.timestamp is not None
-    assert t.snapshot is not None
-    for role in (t.root, t.timestamp, t.snapshot, t.roles["root", "targets"]):
-        left = role.expires - now
-        text = f"{role.type} {role.version} is signed and good until {role.expires:%Y-%m-%d %H:%M} UTC"
-        yield Finding(text, soon=left < SOON)
+def _time(name: str, role: Signed, now: datetime) -> Finding:
+    text = f"{name} {role.version} is signed and good until {role.expires:%Y-%m-%d %H:%M} UTC"
+    return Finding(text, soon=role.expires - now < SOON)
 
 
 def _entry(
-    fetch: Fetch, cache: MemoryCache, t: Trusted, channel: Channel, entry: Entry, seen: set[str], *, bytes_too: bool
+    fetch: Fetch, cache: MemoryCache, found: releases.Found, entry: Entry, troubles: _Troubles
 ) -> Iterator[Finding]:
-    where = f"{channel.name} {entry.version}"
+    t, where = found.trusted, f"{found.channel.name} {entry.version}"
     for image in entry.images:
         try:
             t, info = client.find(t, image.index, cache, releases.Under(fetch, releases.METADATA))
@@ -78,33 +82,47 @@ def _entry(
             index = decode(client.target(t, info, releases.Under(fetch, releases.TARGETS)))
             if index.version != entry.version or index.payload_bytes != image.bytes:
                 raise BadInput(f"{image.index} is not the index of {entry.version} with {image.bytes} bytes")
-            yield from _blobs(fetch, index, where, seen, bytes_too=bytes_too)
         except OrlopError as e:
             yield Finding(f"{where}: {e.message}", good=False)
-    raw = fetch(f"blobs/{entry.sbom}", 16 << 20)
-    good = raw is not None and hashlib.sha256(raw).hexdigest() == entry.sbom
-    yield Finding(f"{where}: the SBOM is {'there' if good else 'missing or damaged'}", good=good)
-
-
-def _blobs(fetch: Fetch, index: Index, where: str, seen: set[str], *, bytes_too: bool) -> Iterator[Finding]:
-    parts: list[Part] = [index.usr, index.verity, index.uki]
-    blobs = [part.blob for part in parts] + [patch.blob for patch in index.patches]
-    for blob in blobs:
-        if blob.sha256 in seen:
             continue
-        seen.add(blob.sha256)
-        most = blob.size if bytes_too else BLOCK
-        raw = _begin(fetch, blob.path, most)
-        if raw is None:
-            yield Finding(f"{where}: {blob.path} is missing", good=False)
-        elif bytes_too and hashlib.sha256(raw).hexdigest() != blob.sha256:
-            yield Finding(f"{where}: {blob.path} is damaged", good=False)
-    yield Finding(f"{where}: {len(parts)} parts of {index.payload_bytes} bytes, {len(index.patches)} patches")
+        parts = [index.part(name).blob for name in PARTS]
+        for trouble in troubles.new([*parts, *(patch.blob for patch in index.patches)]):
+            yield Finding(f"{where}: {trouble}", good=False)
+        yield Finding(f"{where}: {len(parts)} parts of {index.payload_bytes} bytes, {len(index.patches)} patches")
+    trouble = _sbom_trouble(fetch, entry)
+    yield Finding(f"{where}: the SBOM is {trouble or 'there'}", good=not trouble)
 
 
-def _begin(fetch: Fetch, path: str, most: int) -> bytes | None:
-    """The first bytes of a blob, or b"" when it is longer than those: it is there."""
+def _sbom_trouble(fetch: Fetch, entry: Entry) -> str:
     try:
-        return fetch(path, most)
-    except Refused:
-        return b""
+        raw = fetch(f"blobs/{entry.sbom}", MAX_SBOM)
+    except OrlopError as e:
+        return f"not to be had: {e.message}"
+    return "" if raw is not None and hashlib.sha256(raw).hexdigest() == entry.sbom else "missing or damaged"
+
+
+class _Troubles:
+    """What is wrong with blobs, each said once, however many images share it."""
+
+    def __init__(self, blobs: Blobs, *, bytes_too: bool) -> None:
+        self._blobs, self._bytes_too = blobs, bytes_too
+        self._seen: set[str] = set()
+
+    def new(self, blobs: Iterable[Blob]) -> Iterator[str]:
+        for blob in blobs:
+            if blob.sha256 not in self._seen:
+                self._seen.add(blob.sha256)
+                try:
+                    trouble = self._of(blob)
+                except OrlopError as e:
+                    trouble = f"is not to be had: {e.message}"
+                if trouble:
+                    yield f"{blob.path} {trouble}"
+
+    def _of(self, blob: Blob) -> str:
+        size = self._blobs.size(blob.path)
+        if size is None:
+            return "is missing"
+        if size != blob.size:
+            return f"has {size} bytes, not {blob.size}"
+        return "is damaged" if self._bytes_too and self._blobs.sha256(blob.path) != blob.sha256 else ""

@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import parse_qs, quote, urlsplit
 
+from orlop.control.releases.storage import hash_of
 from orlop.errors import BadInput, Busy, OrlopError
 from orlop.trust.errors import Unreachable
 
@@ -112,6 +113,13 @@ class S3Storage:
     def size(self, path: str) -> int | None:
         status, body, headers = self._ask("HEAD", path)
         return None if self._found(status, body, path) is None else int(headers.get("Content-Length", "0"))
+
+    def sha256(self, path: str) -> str | None:
+        try:
+            with self.local(path) as f:
+                return hash_of(f)
+        except FileNotFoundError:
+            return None
 
     @contextmanager
     def local(self, path: str) -> Iterator[Path]:

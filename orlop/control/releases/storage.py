@@ -28,6 +28,10 @@ class Storage(Protocol):
 
     def size(self, path: str) -> int | None: ...
 
+    def sha256(self, path: str) -> str | None:
+        """Of the bytes as they are there now, without holding them in memory."""
+        ...
+
     def local(self, path: str) -> AbstractContextManager[Path]:
         """The file as one of this computer's, for the block. Raises FileNotFoundError."""
         ...
@@ -62,6 +66,12 @@ class FolderStorage:
     def size(self, path: str) -> int | None:
         try:
             return (self.folder / path).stat().st_size
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def sha256(self, path: str) -> str | None:
+        try:
+            return hash_of(self.folder / path)
         except (FileNotFoundError, NotADirectoryError):
             return None
 

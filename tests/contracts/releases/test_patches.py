@@ -130,4 +130,5 @@ def test_a_release_is_published_with_patches_from_its_predecessors(ws: Workspace
     assert found.patches[-1].base_root_hash == Built.read(usr.parent).index.root_hash
     blob = tmp_path / "repo" / found.patches[-1].blob.path
     assert set(applied(ws, found.patches[-1], blob, usr, found, tmp_path)) == {0, 1, 2, 3, 4}
-    assert all(f.good for f in audit(StorageFetch(publisher.storage), publisher.given, publisher.now, bytes_too=True))
+    fetch, storage = StorageFetch(publisher.storage), publisher.storage
+    assert all(f.good for f in audit(fetch, storage, publisher.given, publisher.now, bytes_too=True))

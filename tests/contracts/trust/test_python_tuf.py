@@ -11,6 +11,7 @@ from tuf.ngclient import Updater
 
 from orlop.control.releases import ceremony
 from orlop.control.releases.audit import audit
+from orlop.control.releases.blobs import blobs_at
 from orlop.control.releases.publish import Built, Wish, plan
 from orlop.control.releases.serve import server
 from orlop.model.channel import decode, target_name
@@ -64,7 +65,7 @@ def test_its_client_reads_what_we_publish(publisher: Publisher, url: str, tmp_pa
     info = theirs.get_targetinfo(found.entries[0].images[0].index)
     assert info is not None
     assert Path(theirs.download_target(info)).stat().st_size == info.length
-    assert all(f.good for f in audit(fetcher(url), publisher.given, publisher.now, bytes_too=True))
+    assert all(f.good for f in audit(fetcher(url), blobs_at(url), publisher.given, publisher.now, bytes_too=True))
 
 
 @pytest.mark.parametrize("role", ["timestamp", "snapshot", "targets"])

@@ -86,7 +86,7 @@ def versions(channel: Channel) -> list[str]:
 
 
 def bad(p: Publisher, *, bytes_too: bool = True) -> list[Finding]:
-    return [f for f in audit(StorageFetch(p.storage), p.given, p.now, bytes_too=bytes_too) if not f.good]
+    return [f for f in audit(StorageFetch(p.storage), p.storage, p.given, p.now, bytes_too=bytes_too) if not f.good]
 
 
 def replace_storage(publisher: Publisher, storage: Storage, memory: Path) -> Publisher:

@@ -276,21 +276,6 @@ def test_garbage_is_what_nothing_leads_to(publisher: Publisher) -> None:
     assert not bad(publisher)
 
 
-def test_an_audit_finds_what_is_missing_and_what_is_damaged(publisher: Publisher) -> None:
-    release(publisher, "20261201.1")
-    blob = next(p for p in (publisher.folder / "repo/blobs").iterdir() if p.stat().st_size == 64 * 4096)
-    blob.write_bytes(b"\0" * blob.stat().st_size)
-    assert not bad(publisher, bytes_too=False)
-    assert ["is damaged" in f.what for f in bad(publisher)] == [True]
-    blob.unlink()
-    assert ["is missing" in f.what for f in bad(publisher, bytes_too=False)] == [True]
-    index = next((publisher.folder / "repo/targets/alpha").glob("*.index.json"))
-    index.unlink()
-    assert any(".index.json" in f.what for f in bad(publisher))
-    (publisher.folder / "repo/metadata/timestamp.json").unlink()
-    assert len(bad(publisher)) == 1
-
-
 def test_an_image_that_is_none_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Missing, match="is no image"):
         Built.read(tmp_path)
