@@ -19,7 +19,7 @@ from orlop.cli.session import steps, workspace
 from orlop.control.releases import edits, gc, publish
 from orlop.control.releases.preview import preview
 from orlop.control.releases.publish import Built, Wish
-from orlop.control.releases.repository import CHANNEL_LIFETIME, LIFETIMES, Change, Repository, State
+from orlop.control.releases.repository import LIFETIMES, Change, Repository, State
 from orlop.errors import BadInput, Missing
 from orlop.image import build as builder
 from orlop.image.index import make_index, write_index
@@ -209,28 +209,25 @@ def secure(
 
 
 @app.command()
-def renew(ctx: typer.Context, keys_from: KeysOption = None, home: HomeOption = DEFAULT) -> None:
+def renew(
+    ctx: typer.Context, keys_from: KeysOption = None, home: HomeOption = DEFAULT, dry_run: DryRun = False
+) -> None:
     """Sign anew what would expire: the timestamp always, the rest in the last third of its time. Made for a timer."""
     log = steps(ctx)
     moment = now()
     with Home(home, keys_from or ()).changing() as repository, log.step("Renewing"):
         state = repository.load()
-        due: list[str] = []
-        cannot: list[str] = []
-        for role in ("targets", *state.channels):
-            lifetime = LIFETIMES.get(role, CHANNEL_LIFETIME)
-            if state.signed(role).expires - moment < lifetime / 3:
-                able = repository.keyring.able(state.keyids(role))
-                (due if able else cannot).append(role)
-        made = repository.commit(state, Change(renew=due), moment)
+        due, cannot = repository.due(state, moment)
+        made = state if dry_run else repository.commit(state, Change(renew=due), moment)
         for role in (*due, "snapshot", "timestamp"):
-            log.note(f"{role} is good until {made.signed(role).expires:%Y-%m-%d}")
+            would = "would be renewed; it " if dry_run else ""
+            log.note(f"{role} {would}is good until {made.signed(role).expires:%Y-%m-%d}")
     if state.root.expires - moment < LIFETIMES["root"] / 4:
         typer.echo(f"root is good until {state.root.expires:%Y-%m-%d}: orlop release rotate-keys root", err=True)
     if cannot:
         raise Missing(
-            f"no key here signs for {', '.join(cannot)}, which expires soon",
-            hint="run the same with --keys and the folder that has it",
+            f"expires soon and cannot be signed here: {', '.join(cannot)}",
+            hint="run the same with --keys and the folder that has the other keys",
         )
 
 

@@ -90,12 +90,11 @@ def said(entry: Entry, channel: Channel) -> str:
 
 def _role(state: State, role: str) -> dict[str, Any]:
     signed = state.signed(role)
-    by = state.root if role in TOP else state.targets
     return {
         "role": role,
         "version": signed.version,
         "expires": stamp(signed.expires),
-        "threshold": by.get_delegated_role(role).threshold,
+        "threshold": state.threshold(role),
         "keys": state.keyids(role),
     }
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from tuf.api.metadata import Metadata, MetaFile, Root, Signed, Snapshot, TargetFile, Targets, Timestamp
+from tuf.api.metadata import Metadata, MetaFile, Role, Root, Signed, Snapshot, TargetFile, Targets, Timestamp
 from tuf.api.serialization.json import JSONSerializer
 
 from orlop.control.releases.keys import Keyring
@@ -62,8 +62,15 @@ class State:
 
     def keyids(self, role: str, root: Root | None = None) -> list[str]:
         """The keys that speak for a role."""
+        return list(self._delegated(role, root).keyids)
+
+    def threshold(self, role: str) -> int:
+        """How many of these keys must sign."""
+        return int(self._delegated(role).threshold)
+
+    def _delegated(self, role: str, root: Root | None = None) -> Role:
         delegator: Root | Targets = (root or self.root) if role in TOP else self.targets
-        return list(delegator.get_delegated_role(role).keyids)
+        return delegator.get_delegated_role(role)
 
 
 @dataclass(frozen=True)
@@ -111,6 +118,23 @@ class Repository:
             put_blob(self.storage, path, blob)
         self.write(files.items())
         return made
+
+    def due(self, state: State, now: datetime) -> tuple[list[str], list[str]]:
+        """The roles in the last third of their time: those that can be signed here; and those that cannot, with why.
+
+        Snapshot and timestamp are signed by every change. One role that cannot be signed must not keep them, and the
+        others, from being renewed.
+        """
+        able: list[str] = []
+        cannot: list[str] = []
+        for role in ("targets", *state.channels):
+            if state.signed(role).expires - now < LIFETIMES.get(role, CHANNEL_LIFETIME) / 3:
+                have, wanted = len(self.keyring.able(state.keyids(role))), state.threshold(role)
+                if have >= wanted:
+                    able.append(role)
+                else:
+                    cannot.append(f"{role} ({have} of the {wanted} keys it needs are here)")
+        return able, cannot
 
     def prepare(self, state: State, change: Change, now: datetime) -> tuple[dict[str, bytes], State]:
         """The files of the change in the order they must be written, checked as a machine will check them."""
@@ -167,8 +191,7 @@ class Repository:
         signed = state.signed(role)
         signed.version += 1
         signed.expires = now.replace(microsecond=0) + LIFETIMES.get(role, CHANNEL_LIFETIME)
-        delegator: Root | Targets = state.root if role in TOP else state.targets
-        ids, wanted = state.keyids(role), delegator.get_delegated_role(role).threshold
+        ids, wanted = state.keyids(role), state.threshold(role)
         able = self.keyring.able(ids)
         if len(able) < wanted:
             raise no_key(role, len(able), wanted, ids)

@@ -211,6 +211,8 @@ def test_renewal_for_a_timer() -> None:
     first = json.loads(run("show", "--json").stdout)["roles"]
     good("renew")
     second = json.loads(run("show", "--json").stdout)["roles"]
+    assert "timestamp would be renewed; it is good until" in good("renew", "--dry-run")
+    assert json.loads(run("show", "--json").stdout)["roles"] == second
     versions = {r["role"]: r["version"] for r in second}
     assert versions["timestamp"] == {r["role"]: r["version"] for r in first}["timestamp"] + 1
     assert versions["targets"] == 1

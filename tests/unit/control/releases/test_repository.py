@@ -246,6 +246,23 @@ def test_renewing_what_has_expired(publisher: Publisher) -> None:
     assert versions(seen(publisher, "alpha")) == ["20261201.1"]
 
 
+def test_a_role_that_cannot_be_signed_here_does_not_keep_the_others_from_being_renewed(publisher: Publisher) -> None:
+    """Targets takes two keys; one is here, then none."""
+    ring, both = publisher.keyring, [publisher.keyring.make(name) for name in ("t-a", "t-b")]
+    draft = ceremony.following(publisher.repository.load().root, publisher.now)
+    ceremony.replace_keys(draft, "targets", both, 2)
+    ceremony.sign(draft, ring)
+    state = ceremony.apply(publisher.repository, draft, publisher.now)
+    publisher.now += timedelta(days=300)
+    assert publisher.repository.due(state, publisher.now) == (["targets", "alpha", "beta", "stable"], [])
+    for have in (1, 0):
+        del ring.keys[both[have].keyid]
+        due, cannot = publisher.repository.due(state, publisher.now)
+        assert cannot == [f"targets ({have} of the 2 keys it needs are here)"]
+        publisher.repository.commit(publisher.repository.load(), Change(renew=due), publisher.now)
+        assert versions(seen(publisher, "alpha")) == []
+
+
 def test_one_channel_that_expired_does_not_stop_the_others(publisher: Publisher) -> None:
     release(publisher, "20261201.1")
     publisher.now += timedelta(days=100)
