@@ -160,7 +160,8 @@ def pull_back(
     reason: ReasonOption,
     version: VersionOption = None,
     to: Annotated[
-        str | None, typer.Option("--to", help="Where to; the newest good version below unless given.")
+        str | None,
+        typer.Option("--to", help="Where to; the newest good version below (not halted, no dead end) unless given."),
     ] = None,
     waves: WavesOption = "urgent",
     keys_from: KeysOption = None,

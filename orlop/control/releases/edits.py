@@ -104,15 +104,24 @@ def resume(channel: Channel, version: Version | None, now: datetime) -> Channel:
 def pull_back(
     channel: Channel, version: Version | None, to: Version | None, reason: str, waves: Waves, now: datetime
 ) -> Channel:
-    """Nobody gets the version any more, and who has it goes down to `to`: the newest lower good one unless given."""
+    """Nobody gets the version any more, and who has it goes down to `to`: the newest lower good one unless given.
+
+    A halted version is not good: nobody is to get it who has it not. Nor is a dead end, which nothing leads out of.
+    """
     entry = find(channel, version)
     if entry.pull_back is not None:
         raise BadInput(f"{entry.version} is pulled back already, to {entry.pull_back.to}")
-    lower = [e.version for e in channel.entries if e.version < entry.version and e.pull_back is None]
+    lower = [e.version for e in channel.entries if e.version < entry.version and not _no_target(e)]
     if to is None and not lower:
         raise BadInput(
-            f"{entry.version} cannot be pulled back: channel {channel.name} has no lower version to go to",
+            f"{entry.version} cannot be pulled back: channel {channel.name} has no lower version to go to that is good",
             hint="`orlop release halt` stops it from spreading; publish a newer one",
+        )
+    wanted = channel.entry(to) if to is not None else None
+    if wanted is not None and (trouble := _no_target(wanted)):
+        raise BadInput(
+            f"{entry.version} cannot be pulled back to {to}: it is {trouble}",
+            hint="give another one with --to" + (f"; good ones are {', '.join(map(str, lower))}" if lower else ""),
         )
     back = PullBack(to or lower[-1], reason, begin(waves, now))
     if (
@@ -122,6 +131,15 @@ def pull_back(
             f"{leads.version} was pulled back to {entry.version}: it must stay good", hint="publish a newer one"
         )
     return changed(channel, now, replace(entry, pull_back=back, floor=""))
+
+
+def _no_target(entry: Entry) -> str:
+    """Why no machine may be sent down to a version; "" when it may."""
+    if entry.pull_back is not None:
+        return f"pulled back ({entry.pull_back.reason})"
+    if entry.halt:
+        return f"halted ({entry.halt})"
+    return f"a dead end ({entry.dead_end})" if entry.dead_end else ""
 
 
 def floor(channel: Channel, version: Version | None, reason: str, now: datetime) -> Channel:

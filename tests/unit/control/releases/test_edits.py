@@ -77,6 +77,21 @@ def test_pull_back_leads_to_the_newest_good_version_below() -> None:
     assert made.newest.version == v(1)
 
 
+def test_pull_back_leads_past_halted_versions_and_dead_ends() -> None:
+    one = channel(entry(1), entry(2, DONE.halt(NOW), halt="kills disks"), entry(3, dead_end="no way on"), entry(4))
+    made = edits.pull_back(one, None, None, "crashes", FAST, NOW)
+    back = made.entries[-1].pull_back
+    assert back is not None
+    assert back.to == v(1)
+    for to, why in ((v(2), r"halted \(kills disks\)"), (v(3), r"a dead end \(no way on\)")):
+        with pytest.raises(BadInput, match=f"cannot be pulled back to {to}: it is {why}") as e:
+            edits.pull_back(one, None, to, "crashes", FAST, NOW)
+        assert "good ones are 20261201.1" in e.value.hint
+    halted = channel(entry(1, DONE.halt(NOW), halt="kills disks"), entry(2))
+    with pytest.raises(BadInput, match="has no lower version to go to that is good"):
+        edits.pull_back(halted, None, None, "crashes", FAST, NOW)
+
+
 def test_promotion_takes_image_and_notes_and_nothing_of_the_rollout() -> None:
     source = channel(entry(1, channel="alpha", notes="quiet", floor="keys", groups=(("canary", DONE),)), name="alpha")
     made = edits.promote(source, channel(), None, FAST, NOW + HOUR)
