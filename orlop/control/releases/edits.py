@@ -57,11 +57,25 @@ def publish(channel: Channel, entry: Entry, now: datetime) -> Channel:
 
 
 def promote(source: Channel, target: Channel, version: Version | None, waves: Waves, now: datetime) -> Channel:
-    """The target channel with a version of the source's: the same image, waves of its own."""
+    """The target channel with a version of the source's: the same image, waves of its own.
+
+    Refused while the source has a floor on the way that the target does not have: its machines would leap over what
+    they must pass through. The floor is not carried along, for what comes onto a channel is named by who answers for
+    it: it is a version of its own, with waves of its own, and machines must reach it before the next one.
+    """
     entry = find(source, version)
     if entry.pull_back is not None or entry.halt:
         what = f"pulled back ({entry.pull_back.reason})" if entry.pull_back else f"halted ({entry.halt})"
         raise BadInput(f"{entry.version} is {what} on {source.name}", hint="promote a version that is good")
+    last = target.entries[-1].version if target.entries else None
+    on_the_way = [e for e in source.entries if e.floor and e.version < entry.version]
+    missing = next((e for e in on_the_way if last is None or e.version > last), None)
+    if missing is not None:
+        raise BadInput(
+            f"machines must pass through {missing.version} on the way to {entry.version} ({missing.floor}), "
+            f"and {target.name} does not have it",
+            hint=f"first: orlop release promote {source.name} {target.name} --version {missing.version}",
+        )
     images = tuple(Image(i.arch, index_target(target.name, entry.version, i.arch), i.bytes) for i in entry.images)
     fresh = replace(entry, images=images, rollout=begin(waves, now), published=now.replace(microsecond=0), groups=())
     return publish(target, fresh, now)

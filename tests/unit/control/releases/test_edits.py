@@ -103,6 +103,27 @@ def test_promotion_takes_image_and_notes_and_nothing_of_the_rollout() -> None:
     assert found.sbom == source.entries[0].sbom
 
 
+def test_promotion_does_not_leap_over_a_floor() -> None:
+    def on(name: str, *numbers: int) -> Channel:
+        floors = {2: "new keys", 4: "new disks"}
+        return channel(*(entry(n, channel=name, floor=floors.get(n, "")) for n in numbers), name=name)
+
+    alpha = on("alpha", 1, 2, 3, 4, 5)
+    steps = [(on("beta", 1), 5, 2), (on("beta", 1), 3, 2), (on("beta"), 3, 2), (on("beta", 1, 2, 3), 5, 4)]
+    for beta, wanted, floor in steps:
+        with pytest.raises(BadInput, match=rf"must pass through {v(floor)} on the way to {v(wanted)} \(new") as e:
+            edits.promote(alpha, beta, v(wanted), FAST, NOW)
+        assert e.value.hint == f"first: orlop release promote alpha beta --version {v(floor)}"
+        made = edits.promote(alpha, beta, v(floor), FAST, NOW)
+        assert [x.version for x in made.entries if x.floor][-1] == v(floor)
+    made = edits.promote(alpha, edits.promote(alpha, on("beta", 1), v(2), FAST, NOW), v(3), FAST, NOW)
+    machine = Machine(v(1), "beta", SECRET)
+    go = answer(made, machine, NOW + 1000 * HOUR)
+    assert isinstance(go, Go)
+    assert go.version == v(2)
+    edits.promote(alpha, on("beta", 1, 3), v(4), FAST, NOW)  # what was leapt over before is not asked for again
+
+
 REFUSED: list[tuple[str, Callable[[], object]]] = [
     ("has no 20261201.9", lambda: edits.halt(channel(entry(1)), v(9), "x", NOW)),
     ("channel stable has no version", lambda: edits.halt(channel(), None, "x", NOW)),
