@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated
 
@@ -72,8 +73,9 @@ class Home:
     def address(self) -> Path:
         return self.folder / "storage"
 
-    @property
+    @cached_property
     def storage(self) -> Storage:
+        """One for all that a command does: a storage knows whether its lock is held."""
         if self.address.exists():
             return S3Storage(self.address.read_text().strip(), Credentials.find())
         return FolderStorage(self.repo)
@@ -99,7 +101,9 @@ class Home:
     def changing(self) -> Iterator[Repository]:
         """The repository, with the right to change it. Raises Missing or Busy."""
         repository = self.repository()
-        with self.storage.lock():
+        with self.storage.lock() as said:
+            if said:
+                typer.echo(said, err=True)
             yield repository
 
 

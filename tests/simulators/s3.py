@@ -6,7 +6,7 @@ import hashlib
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -21,7 +21,7 @@ PAGE = 3
 class Bucket:
     """`objects`: key → (bytes, headers, when); `gets` and `puts`: keys that were read and stored.
 
-    `failures`: statuses to answer with first, one a request.
+    `failures`: statuses to answer with first, one a request. `losses`: so many objects are stored, and 500 answered.
 
     With `die_after` it takes so many objects more, and then answers nothing to who sends one.
     """
@@ -29,9 +29,15 @@ class Bucket:
     def __init__(self) -> None:
         self.objects: dict[str, tuple[bytes, dict[str, str], datetime]] = {}
         self.failures: list[int] = []
+        self.losses = 0
         self.gets: list[str] = []
         self.puts: list[str] = []
         self.die_after: int | None = None
+
+    def age(self, key: str, by: timedelta) -> None:
+        """Let an object have been stored so much earlier."""
+        body, headers, made = self.objects[key]
+        self.objects[key] = (body, headers, made - by)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -48,6 +54,9 @@ class Handler(BaseHTTPRequestHandler):
                 return  # the connection ends without an answer
             self.bucket.die_after -= 1
         status, found, headers = self._answer(key, query, body)
+        if self.command == "PUT" and status == 200 and self.bucket.losses:
+            self.bucket.losses -= 1
+            status = 500
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)

@@ -17,7 +17,6 @@ import hmac
 import http.client
 import os
 import shutil
-import socket
 import tempfile
 import time
 import xml.etree.ElementTree as ET
@@ -30,14 +29,13 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import parse_qs, quote, urlsplit
 
+from orlop.control.releases.lock import LOCK, Lock
 from orlop.control.releases.storage import hash_of
-from orlop.errors import BadInput, Busy, OrlopError
+from orlop.errors import BadInput, OrlopError
 from orlop.trust.errors import Unreachable
 
 SECONDS = 60.0
 TRIES = 4
-STALE = timedelta(hours=1)  # a lock that is older belongs to nobody any more
-LOCK = ".lock"
 EMPTY = hashlib.sha256(b"").hexdigest()
 IMMUTABLE = "public, max-age=31536000, immutable"
 
@@ -104,6 +102,7 @@ class S3Storage:
             raise BadInput(
                 f"{url!r} names no S3-style storage", hint="s3://BUCKET/PREFIX?endpoint=https://HOST&region=REGION"
             )
+        self._lock: Lock | None = None
         self._bucket, self._prefix, self._who = parts.netloc, parts.path.strip("/"), who
 
     def read(self, path: str) -> bytes | None:
@@ -131,6 +130,8 @@ class S3Storage:
             yield Path(f.name)
 
     def write(self, path: str, data: bytes) -> None:
+        if self._lock is not None and path.endswith((".root.json", "/timestamp.json")):
+            self._lock.must_hold()
         self._put(path, data, hashlib.sha256(data).hexdigest())
 
     def upload(self, path: str, source: Path, sha256: str) -> None:
@@ -158,33 +159,35 @@ class S3Storage:
             query["continuation-token"] = token
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
-        """An object that is there while somebody changes the repository."""
-        for again in (True, False):
-            owner = f"{socket.gethostname()} {os.getpid()}".encode()
-            status, body, _ = self._ask("PUT", LOCK, data=owner, extra={"if-none-match": "*"})
-            if status == 200:
-                break
-            if status not in (409, 412):
-                raise _refused(status, body, "taking the lock")
-            if not (again and self._stale()):
-                raise Busy(
-                    "somebody else is changing the repository",
-                    hint=f"wait for them to end; a lock that was left behind ends after {STALE.seconds // 60} minutes",
-                )
-            self.remove(LOCK)
-        try:
-            yield
-        finally:
-            self.remove(LOCK)
+    def lock(self) -> Iterator[str]:
+        lock = Lock(self)
+        with lock.held() as said:
+            self._lock = lock
+            try:
+                yield said
+            finally:
+                self._lock = None
 
-    def _stale(self) -> bool:
-        status, _, headers = self._ask("HEAD", LOCK)
-        made = headers.get("Last-Modified")
-        return status == 200 and made is not None and datetime.now(UTC) - parsedate_to_datetime(made) > STALE
+    def create(self, path: str, data: bytes) -> bool:
+        """Write it unless it is there."""
+        status, body, _ = self._ask("PUT", path, data=data, extra={"if-none-match": "*", "cache-control": "no-cache"})
+        if status not in (200, 409, 412):
+            raise _refused(status, body, f"making {path}")
+        return status == 200
+
+    def aged(self, path: str) -> tuple[bytes, timedelta] | None:
+        """What is there, and how old it is by the storage's own clock."""
+        status, body, headers = self._ask("GET", path)
+        if self._found(status, body, path) is None:
+            return None
+        made, now = (headers.get(name, "") for name in ("Last-Modified", "Date"))
+        try:
+            return body, parsedate_to_datetime(now) - parsedate_to_datetime(made)
+        except (ValueError, TypeError):
+            return body, timedelta()
 
     def _put(self, path: str, data: bytes | Path, sha256: str) -> None:
-        lasting = path.rpartition("/")[2] != "timestamp.json"
+        lasting = path.rpartition("/")[2] not in ("timestamp.json", LOCK)
         extra = {"cache-control": IMMUTABLE if lasting else "no-cache"}
         status, body, _ = self._ask("PUT", path, data=data, sha256=sha256, extra=extra)
         if status == 400 and b"XAmzContentSHA256Mismatch" in body:

@@ -48,8 +48,11 @@ class Storage(Protocol):
         """Every file below the folder, with the folder's name in front, in no order."""
         ...
 
-    def lock(self) -> AbstractContextManager[None]:
-        """The right to change the repository. Raises Busy."""
+    def lock(self) -> AbstractContextManager[str]:
+        """The right to change the repository; gives what is to be told of it, mostly nothing. Raises Busy.
+
+        Who loses it while working is refused (Busy) before anything is written that machines would see.
+        """
         ...
 
 
@@ -113,9 +116,9 @@ class FolderStorage:
                 yield str(path.relative_to(self.folder))
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self) -> Iterator[str]:
         with locked(self.folder.with_name(f".{self.folder.name}.lock"), f"the repository {self.folder}"):
-            yield
+            yield ""
 
 
 def hash_of(path: Path) -> str:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import urllib.request
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -263,6 +264,9 @@ def test_a_repository_in_s3(here: Path, monkeypatch: pytest.MonkeyPatch) -> None
         good("promote", "alpha", "stable")
         assert "✓ channel stable: 20261201.1" in good("verify", "--bytes")
         assert "os/metadata/timestamp.json" in bucket.objects
+        assert "os/.lock" not in bucket.objects
+        bucket.objects["os/.lock"] = (b"elsewhere 7 a-boot/pid:[1] 0123", {}, datetime(2026, 1, 1, tzinfo=UTC))
+        assert "took over a lock that was left behind (elsewhere, process 7)" in good("renew")
         assert "os/.lock" not in bucket.objects
         refused("there is a repository already", "init", "--storage", url, "--home", "another")
     assert not (here / "another").exists()

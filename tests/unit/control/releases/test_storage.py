@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -69,18 +68,6 @@ def test_one_at_a_time(storage: Storage) -> None:
         pass
     with storage.lock():
         pass
-
-
-def test_a_lock_that_was_left_behind_ends(bucket: tuple[S3Storage, Bucket]) -> None:
-    storage, found = bucket
-    storage.write(".lock", b"somebody who died")
-    with pytest.raises(Busy, match="somebody else"), storage.lock():
-        pass
-    body, headers, made = found.objects["os/.lock"]
-    found.objects["os/.lock"] = (body, headers, made - timedelta(hours=2))
-    with storage.lock():
-        assert "os/.lock" in found.objects
-    assert "os/.lock" not in found.objects
 
 
 def test_caches_are_told_what_changes(bucket: tuple[S3Storage, Bucket]) -> None:
