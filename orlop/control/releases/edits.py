@@ -52,7 +52,10 @@ def publish(channel: Channel, entry: Entry, now: datetime) -> Channel:
             hint="a channel only grows; build a newer version",
         )
     if len(channel.entries) >= MAX_VERSIONS:
-        raise BadInput(f"channel {channel.name} has {MAX_VERSIONS} versions", hint="make room: orlop release gc")
+        raise BadInput(
+            f"channel {channel.name} has {MAX_VERSIONS} versions",
+            hint=f"make room: orlop release gc --keep {MAX_VERSIONS // 2}",
+        )
     return changed(channel, now, entry)
 
 
@@ -178,13 +181,15 @@ def secure(channel: Channel, minimum: Version, now: datetime) -> Channel:
 def forget(channel: Channel, keep: int, now: datetime) -> tuple[Channel, Sequence[Entry]]:
     """Without the oldest versions: the `keep` newest stay, and all that machines must still be told of.
 
-    Those are floors, dead ends, pulled-back versions and what they lead to, and what is still being rolled out.
+    Those are floors, dead ends, pulled-back versions and what they lead to, and what is still being rolled out, if to
+    one group only.
     """
     entries = channel.entries
     needed = {e.pull_back.to for e in entries if e.pull_back} | {
         e.version for e in entries[max(0, len(entries) - keep) :]
     }
-    needed |= {e.version for e in entries if e.floor or e.dead_end or e.pull_back or not e.rollout.over(now)}
+    needed |= {e.version for e in entries if e.floor or e.dead_end or e.pull_back}
+    needed |= {e.version for e in entries if not all(r.over(now) for r in (e.rollout, *dict(e.groups).values()))}
     gone = [e for e in entries if e.version not in needed]
     kept = tuple(e for e in entries if e.version in needed)
     return replace(channel, entries=kept, changed=now.replace(microsecond=0) if gone else channel.changed), gone

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from orlop.control.releases import edits
 from orlop.control.releases.preview import preview
 from orlop.errors import BadInput, OrlopError
-from orlop.model.channel import Channel, PullBack, decode, encode
+from orlop.model.channel import MAX_VERSIONS, Channel, PullBack, decode, encode
 from orlop.model.policy import Go, Machine, Stay, answer
 from orlop.model.rollout import PLANS, WHOLE, Rollout, Wave
 from tests.unit.model.channels import DONE, HOUR, NOW, SECRET, channel, channels, entry, v
@@ -150,11 +150,21 @@ def test_what_makes_no_sense_is_refused(message: str, edit: Callable[[], object]
 def test_forgetting_keeps_what_machines_must_be_told() -> None:
     one = channel(
         entry(1, dead_end="no way on"), entry(2), entry(3), entry(4, pull_back=PullBack(v(3), "x", DONE)),
-        entry(5, floor="keys"), entry(6), entry(7, Rollout(NOW, FAST)), entry(8),
+        entry(5, floor="keys"), entry(6), entry(7, Rollout(NOW, FAST)),
+        entry(8, groups=(("canary", DONE), ("careful", Rollout(NOW, FAST)))), entry(9, groups=(("canary", DONE),)),
+        entry(10),
     )  # fmt: skip
     made, gone = edits.forget(one, 1, NOW)
-    assert [e.version.number for e in gone] == [2, 6]
-    assert [e.version.number for e in made.entries] == [1, 3, 4, 5, 7, 8]
+    assert [e.version.number for e in gone] == [2, 6, 9]
+    assert [e.version.number for e in made.entries] == [1, 3, 4, 5, 7, 8, 10]
+
+
+def test_a_full_channel_says_how_room_is_made() -> None:
+    with pytest.raises(BadInput, match="has 200 versions") as e:
+        edits.publish(channel(*(entry(n) for n in range(MAX_VERSIONS))), entry(MAX_VERSIONS), NOW)
+    made, gone = edits.forget(channel(*(entry(n) for n in range(MAX_VERSIONS))), int(e.value.hint.split()[-1]), NOW)
+    assert gone
+    assert edits.publish(made, entry(MAX_VERSIONS), NOW).entries[-1] == entry(MAX_VERSIONS)
 
 
 PREVIEWS: list[tuple[str, Channel, Channel, list[str]]] = [
