@@ -16,10 +16,10 @@ import typer
 from orlop.cli import release_keys, release_show
 from orlop.cli.release_home import DEFAULT, Home, HomeOption, KeysOption, now
 from orlop.cli.session import steps, workspace
-from orlop.control.releases import edits, gc, publish
+from orlop.control.releases import edits, gc, publish, repair
 from orlop.control.releases.preview import preview
 from orlop.control.releases.publish import Built, Wish
-from orlop.control.releases.repository import LIFETIMES, Change, Repository, State
+from orlop.control.releases.repository import LIFETIMES, Change, Repository, State, store_blob
 from orlop.errors import BadInput, Missing
 from orlop.image import build as builder
 from orlop.image.index import make_index, write_index
@@ -230,6 +230,25 @@ def renew(
             f"expires soon and cannot be signed here: {', '.join(cannot)}",
             hint="run the same with --keys and the folder that has the other keys",
         )
+
+
+@app.command("repair")
+def repair_image(
+    ctx: typer.Context,
+    image: Annotated[str, typer.Argument(help="A version, or an image's folder: the very image that was published.")],
+    home: HomeOption = DEFAULT,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what is damaged, and change nothing.")] = False,
+) -> None:
+    """Store anew what the storage has damaged or lost of a published image. Nothing is signed: it needs no key."""
+    log = steps(ctx)
+    with Home(home).changing() as repository:
+        with log.step(f"Reading what is stored of {image}"):
+            found = repair.damaged(repository.storage, repository.load(), Built.read(_folder(image)))
+        for path, blob in found.items():
+            typer.echo(path)
+            if not dry_run:
+                store_blob(repository.storage, path, blob)
+        typer.echo(f"{len(found)} blobs {'would be' if dry_run else 'were'} stored anew")
 
 
 @app.command("gc")

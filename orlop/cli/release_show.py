@@ -126,7 +126,10 @@ def verify(
         typer.echo(f"{mark} {finding.what}" + (": renew it" if finding.soon and finding.good else ""))
         bad += not finding.good
     if bad:
-        raise BadInput(f"{bad} of what it promises {'is' if bad == 1 else 'are'} not so", hint="see ✗ above")
+        raise BadInput(
+            f"{bad} of what it promises {'is' if bad == 1 else 'are'} not so",
+            hint="see ✗ above; `orlop release repair` stores the blobs of a published image anew",
+        )
 
 
 def serve(

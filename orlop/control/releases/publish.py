@@ -119,10 +119,7 @@ def plan(
             old = read_index(storage, state, channel, base, arch)
             found += make_patches(storage, built.index, {n: built.file(n) for n in PATCHED}, old, work, zstd)
     index = replace(built.index, patches=tuple(found))
-    blobs: dict[str, Upload | bytes] = {f"blobs/{digest}": bill}
-    for name in PARTS:
-        blob = index.part(name).blob
-        blobs[blob.path] = Upload(built.file(name), blob.sha256)
+    blobs = blobs_of(built, bill)
     for patch in found:
         blobs[patch.blob.path] = Upload(work / patch.blob.sha256, patch.blob.sha256)
     change = Change(
@@ -131,6 +128,15 @@ def plan(
         documents={channel: made},
     )
     return Plan(change, made, index, changes, before)
+
+
+def blobs_of(built: Built, bill: bytes) -> dict[str, Upload | bytes]:
+    """An image's blobs by their names: its SBOM, encoded, and its parts."""
+    blobs: dict[str, Upload | bytes] = {f"blobs/{sha256(bill)}": bill}
+    for name in PARTS:
+        blob = built.index.part(name).blob
+        blobs[blob.path] = Upload(built.file(name), blob.sha256)
+    return blobs
 
 
 def make_patches(

@@ -243,11 +243,16 @@ def check(storage: Storage, files: Mapping[str, bytes], given: bytes, now: datet
 
 
 def put_blob(storage: Storage, path: str, blob: Upload | bytes) -> None:
-    """Store a blob, unless it is there: its name is its hash, so what is there is the same."""
+    """Store a blob, unless one of that name and size is there: its name is its hash."""
+    size = len(blob) if isinstance(blob, bytes) else blob.source.stat().st_size
+    if storage.size(path) != size:
+        store_blob(storage, path, blob)
+
+
+def store_blob(storage: Storage, path: str, blob: Upload | bytes) -> None:
     if isinstance(blob, bytes):
-        if storage.size(path) != len(blob):
-            storage.write(path, blob)
-    elif storage.size(path) != blob.source.stat().st_size:
+        storage.write(path, blob)
+    else:
         storage.upload(path, blob.source, blob.sha256)
 
 

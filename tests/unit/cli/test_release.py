@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -217,6 +218,32 @@ def test_renewal_for_a_timer() -> None:
     versions = {r["role"]: r["version"] for r in second}
     assert versions["timestamp"] == {r["role"]: r["version"] for r in first}["timestamp"] + 1
     assert versions["targets"] == 1
+
+
+def test_what_the_storage_damaged_is_stored_anew_from_the_image(here: Path) -> None:
+    good("init")
+    good("publish", "20261201.1")
+    good("promote", "alpha", "beta")
+    whole = {p: p.read_bytes() for p in (here / "release/repo").rglob("*") if p.is_file()}
+    blobs = sorted((here / "release/repo/blobs").iterdir())
+    assert len(blobs) == 4  # usr, verity, UKI, SBOM
+    for n, path in enumerate(blobs[1:]):
+        path.unlink() if n == 0 else path.write_bytes(bytes(path.stat().st_size))
+    refused("`orlop release repair`", "verify", "--bytes")
+    refused("no channel has 20261202.1", "repair", "20261202.1")
+    (here / "pass").unlink()  # no key is needed
+    assert "3 blobs would be stored anew" in good("repair", "20261201.1", "--dry-run")
+    assert "3 blobs were stored anew" in good("repair", "20261201.1")
+    assert {p: p.read_bytes() for p in (here / "release/repo").rglob("*") if p.is_file()} == whole
+    assert "✗" not in good("verify", "--bytes")
+    assert "0 blobs were stored anew" in good("repair", "20261201.1")
+    other = here / "other"
+    shutil.copytree(here / "state/images/20261202.1", other)
+    for path in other.iterdir():
+        path.rename(other / path.name.replace("20261202.1", "20261201.1"))
+    for path in other.glob("*.json"):
+        path.write_text(path.read_text().replace("20261202.1", "20261201.1"))
+    refused("is not the 20261201.1 that was published", "repair", str(other))
 
 
 @pytest.mark.usefixtures("here")
