@@ -7,18 +7,18 @@ many bytes; a server that does not answer, stops or drips is given up at a deadl
 from __future__ import annotations
 
 import http.client
-import socket
-import threading
-from contextlib import suppress
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import unquote, urlsplit
 
 from orlop.errors import BadInput
 from orlop.trust.client import Fetch
+from orlop.trust.dial import Connection, Patience, said
 from orlop.trust.errors import Overloaded, Refused, Unreachable
-from orlop.trust.route import HINT, OVERLOADED, retry_after, route
+from orlop.trust.route import HINT, OVERLOADED, REDIRECTS, Route, place, redirected, retry_after, route
 
 SECONDS = 60.0  # for one small file, all told
 SLOWEST = 16 << 10  # bytes a second; larger files get the time this takes
@@ -26,16 +26,12 @@ MAX_REDIRECTS = 3
 AGENT = {"User-Agent": "orlop", "Accept-Encoding": "identity"}
 
 
-def fetcher(url: str, *, seconds: float = SECONDS) -> Fetch:
-    """For `http://…`, `https://…`, or a folder. Raises BadInput."""
-    parts = urlsplit(url)
-    if parts.scheme in ("http", "https") and parts.hostname:
-        return HttpFetch(url if url.endswith("/") else url + "/", seconds)
-    if parts.scheme == "file":
-        return FolderFetch(Path(unquote(parts.path)))
-    if not parts.scheme:
-        return FolderFetch(Path(url))
-    raise BadInput(f"{url!r} is no address of a repository", hint="use http://…, https://… or a folder")
+def fetcher(url: str, *, seconds: float = SECONDS, alive: Callable[[], None] = lambda: None) -> Fetch:
+    """For `http://…`, `https://…`, or a folder. `alive` is called while it waits. Raises BadInput."""
+    where = place(url)
+    if isinstance(where, Path):
+        return FolderFetch(where)
+    return HttpFetch(where if where.endswith("/") else where + "/", seconds, alive)
 
 
 @dataclass(frozen=True)
@@ -57,69 +53,59 @@ class FolderFetch:
 
 @dataclass(frozen=True)
 class HttpFetch:
+    """One deadline is for all of a file: the host's addresses, redirects, headers and body."""
+
     base: str
     seconds: float
+    alive: Callable[[], None]
 
     def __call__(self, path: str, most: int) -> bytes | None:
         url = self.base + path
-        deadline = self.seconds + most / SLOWEST
+        host = urlsplit(url).hostname
+        patience = Patience(self.seconds + most / SLOWEST, alive=self.alive)
         for _ in range(MAX_REDIRECTS + 1):
-            status, found = _get(url, most, path, deadline)
+            status, found = _get(route(url), most, path, patience)
             if status == 200:
                 return found
             if status in (403, 404, 410):
                 return None
-            if status not in (301, 302, 303, 307, 308):
-                raise Unreachable(f"{urlsplit(url).hostname} answers {status} for {path}", hint=HINT)
-            to = urljoin(url, found.decode("latin-1"))
-            if urlsplit(to).scheme != "https" and urlsplit(to).scheme != urlsplit(url).scheme:
-                raise Unreachable(f"{urlsplit(url).hostname} redirects {path} away from https", hint=HINT)
-            url = to
-        raise Unreachable(f"{urlsplit(url).hostname} redirects {path} more than {MAX_REDIRECTS} times", hint=HINT)
+            if status not in REDIRECTS:
+                raise Unreachable(f"{host} answers {status} for {path}", hint=HINT)
+            try:
+                url = redirected(url, found.decode("latin-1"))
+            except BadInput as e:
+                raise Unreachable(f"{host} redirects {path} {e.message}", hint=HINT) from None
+        raise Unreachable(f"{host} redirects {path} more than {MAX_REDIRECTS} times", hint=HINT)
 
 
-def _get(url: str, most: int, path: str, deadline: float) -> tuple[int, bytes]:
+def _get(way: Route, most: int, path: str, patience: Patience) -> tuple[int, bytes]:
     """Status, and the body (of a redirect: where to)."""
-    way = route(url)
-    host, connection = way.url.hostname or "", way.connection(deadline)
-    late = threading.Event()
-    held: list[socket.socket] = []  # the connection forgets its socket when an answer takes it over
-
-    def give_up() -> None:
-        late.set()
-        for sock in held:
-            with suppress(OSError):  # over already
-                sock.shutdown(socket.SHUT_RDWR)
-
-    timer = threading.Timer(deadline, give_up)
-    timer.daemon = True
-    timer.start()
+    host = way.url.hostname
     try:
-        connection.connect()
-        held.append(connection.sock)
-        connection.request("GET", way.target, headers=AGENT | way.headers)
-        with connection.getresponse() as answer:
-            if answer.status == 200:
-                return 200, _body(answer, host, most, path, late)
-            if answer.status in OVERLOADED:
-                after = retry_after(answer.headers, datetime.now(UTC))
-                raise Overloaded(f"{host} answers {answer.status} for {path}: it is overloaded", hint=HINT, after=after)
-            return answer.status, (answer.headers.get("Location") or "").encode("latin-1", "replace")
+        with closing(Connection(way, patience)) as connection:
+            connection.request("GET", way.target, headers=AGENT | way.headers)
+            with connection.getresponse() as answer:
+                if answer.status == 200:
+                    return 200, _body(answer, most, path)
+                if answer.status in OVERLOADED:
+                    after = retry_after(answer.headers, datetime.now(UTC))
+                    why = f"{host} answers {answer.status} for {path}: it is overloaded"
+                    raise Overloaded(why, hint=HINT, after=after)
+                return answer.status, (answer.headers.get("Location") or "").encode("latin-1", "replace")
     except (OSError, http.client.HTTPException, ValueError) as e:
-        why = f"took longer than {deadline:.0f} s" if late.is_set() else (str(e) or type(e).__name__)
-        raise Unreachable(f"{host} does not give {path}: {why}", hint=HINT) from None
-    finally:
-        timer.cancel()
-        connection.close()
+        raise Unreachable(f"{host} does not give {path}: {said(e)}", hint=HINT) from None
 
 
-def _body(answer: http.client.HTTPResponse, host: str, most: int, path: str, late: threading.Event) -> bytes:
+def _body(answer: http.client.HTTPResponse, most: int, path: str) -> bytes:
+    """Piece by piece: `read` believes a chunk that calls itself -1 bytes long, and takes whatever comes."""
     if answer.headers.get("Content-Encoding", "identity") != "identity":
-        raise Unreachable(f"{host} sends {path} in an encoding that was not asked for", hint=HINT)
-    raw = _at_most(answer.read(most + 1), most, path)
-    if late.is_set() or answer.length:  # cut short
-        raise Unreachable(f"{host} stopped sending {path}", hint=HINT)
-    return raw
+        raise http.client.HTTPException("it sends an encoding that was not asked for")
+    raw = bytearray()
+    while len(raw) <= most and (data := answer.read1(most + 1 - len(raw))):
+        raw += data
+    if len(raw) <= most and answer.length:
+        raise http.client.HTTPException("it stopped sending")
+    return _at_most(bytes(raw), most, path)
 
 
 def _at_most(raw: bytes, most: int, path: str) -> bytes:

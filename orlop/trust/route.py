@@ -1,4 +1,4 @@
-"""How a URL is asked for over HTTP: of which host, through which proxy, with which login.
+"""How a URL is asked for over HTTP: of which host, through which proxy, with which login, and where redirects may lead.
 
 The proxy is what the environment names: http_proxy, https_proxy, all_proxy, no_proxy. A login may be in the URL, and in
 the proxy's; neither is ever shown. Shared by whoever fetches: metadata here, blobs in `orlop.node.update.source`.
@@ -7,19 +7,22 @@ the proxy's; neither is ever shown. Shared by whoever fetches: metadata here, bl
 from __future__ import annotations
 
 import base64
-import http.client
-import ssl
+import re
 import urllib.request
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.message import Message
 from email.utils import parsedate_to_datetime
-from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
+from pathlib import Path
+from urllib.parse import SplitResult, unquote, urljoin, urlsplit, urlunsplit
 
 from orlop.errors import BadInput
 
 OVERLOADED = (429, 503)
+REDIRECTS = (301, 302, 303, 307, 308)
 HINT = "check the network, the proxy and the configured servers"
+_PLAIN = re.compile(r"[!-~]+")  # what may be in a request line
 
 
 @dataclass(frozen=True)
@@ -35,16 +38,35 @@ class Route:
     def key(self) -> str:
         return f"{self.url.scheme}://{self.url.netloc} {(self.proxy or self.url).netloc}"
 
-    def connection(self, timeout: float) -> http.client.HTTPConnection:
-        """Not connected yet."""
-        through = self.proxy or self.url
-        host, port = through.hostname or "", through.port or (443 if through.scheme == "https" else 80)
-        if self.url.scheme != "https":
-            return http.client.HTTPConnection(host, port, timeout=timeout)
-        secure = http.client.HTTPSConnection(host, port, timeout=timeout, context=ssl.create_default_context())
-        if self.proxy:
-            secure.set_tunnel(self.url.hostname or "", self.url.port, _login("Proxy-Authorization", self.proxy))
-        return secure
+    @property
+    def proxy_login(self) -> dict[str, str]:
+        return _login("Proxy-Authorization", self.proxy) if self.proxy else {}
+
+
+def place(url: str) -> str | Path:
+    """A web server's address, or a folder: `file:///…` or just its path. Raises BadInput."""
+    with suppress(ValueError, BadInput):
+        parts = urlsplit(url)
+        if parts.scheme == "file" and parts.netloc in ("", "localhost"):
+            return Path(unquote(parts.path))
+        if not parts.scheme:
+            return Path(url)
+        _split(url, "server")
+        return url
+    shown = url.rpartition("@")[2]
+    raise BadInput(f"{shown!r} is nowhere to fetch from", hint="use http://…, https://… or file:///folder")
+
+
+def redirected(url: str, location: str) -> str:
+    """Where a server that is asked for `url` sends one. Raises BadInput, in words that follow "redirects"."""
+    try:
+        to = urljoin(url, location)
+        parts = _split(to, "server")
+    except (ValueError, BadInput):
+        raise BadInput("to what is no web address") from None
+    if not location or (url.startswith("https:") and parts.scheme != "https"):
+        raise BadInput(f"to {public(to)[:200]}, which is not followed")
+    return to
 
 
 def route(url: str) -> Route:
@@ -60,7 +82,10 @@ def route(url: str) -> Route:
 
 def public(url: str) -> str:
     """Without what may be secret."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return url.rpartition("@")[2]
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
@@ -87,7 +112,7 @@ def _split(url: str, what: str) -> SplitResult:
         parts.port  # noqa: B018  # raises for what is no port
     except ValueError:
         parts = SplitResult("", "", "", "", "")
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if parts.scheme not in ("http", "https") or not parts.hostname or not _PLAIN.fullmatch(url):
         raise BadInput(f"{url.rpartition('@')[2]!r} is no address of a {what}", hint=HINT)
     return parts
 

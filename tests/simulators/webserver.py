@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import unquote
 
 
@@ -80,15 +82,24 @@ def breaking_off(handler: Handler, _path: str) -> bool:
 
 
 @contextmanager
-def serving(files: Callable[[str], bytes | None], behave: Callable[[Handler, str], bool] = behaves) -> Iterator[str]:
-    """The URL of a server that gives what `files` gives, unless `behave` has answered already."""
+def serving(
+    files: Callable[[str], bytes | None], behave: Callable[[Handler, str], bool] = behaves, *, tls: Path | None = None
+) -> Iterator[str]:
+    """The URL of a server that gives what `files` gives, unless `behave` has answered already.
+
+    `tls` is a file with a certificate and its key.
+    """
     kind = type("Serving", (Handler,), {"files": staticmethod(files), "behave": staticmethod(behave)})
     server = ThreadingHTTPServer(("127.0.0.1", 0), kind)
     server.daemon_threads = True
+    if tls:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(tls)
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_address[1]}/"
+        yield f"http{'s' if tls else ''}://127.0.0.1:{server.server_address[1]}/"
     finally:
         server.shutdown()
         server.server_close()

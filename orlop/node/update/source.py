@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import re
 import time
 import urllib.parse
 from collections.abc import Callable
@@ -24,11 +25,13 @@ from typing import Protocol
 
 from orlop.errors import BadInput, OrlopError
 from orlop.trust import errors
-from orlop.trust.route import HINT, OVERLOADED, public, retry_after, route
+from orlop.trust.dial import Connection, Patience, said
+from orlop.trust.route import HINT, OVERLOADED, REDIRECTS, place, public, redirected, retry_after, route
 
 STALL_SECONDS = 30.0
 SLOWEST = 1024  # bytes a second, over a window of STALL_SECONDS
 MAX_REDIRECTS = 5
+_RANGE = re.compile(r"\s*bytes ([0-9]{1,18})-")
 _AGENT = {"User-Agent": "orlop-update", "Accept-Encoding": "identity"}
 
 
@@ -78,16 +81,19 @@ class Source(Protocol):
         ...
 
 
-def source(url: str, *, stall: float = STALL_SECONDS, clock: Callable[[], float] = time.monotonic) -> Source:
-    """For `http://…`, `https://…`, `file:///…` or the path of a folder. Raises BadInput."""
-    parts = urllib.parse.urlsplit(url)
-    if parts.scheme in ("http", "https") and parts.hostname:
-        return HttpSource(url, stall=stall, clock=clock)
-    if parts.scheme == "file" and parts.netloc in ("", "localhost"):
-        return FolderSource(Path(urllib.parse.unquote(parts.path)))
-    if not parts.scheme:
-        return FolderSource(Path(url))
-    raise BadInput(f"{url!r} is nowhere to fetch from", hint="use http://…, https://… or file:///folder")
+def source(
+    url: str,
+    *,
+    stall: float = STALL_SECONDS,
+    clock: Callable[[], float] = time.monotonic,
+    alive: Callable[[], None] = lambda: None,
+) -> Source:
+    """For `http://…`, `https://…`, `file:///…` or the path of a folder. Raises BadInput.
+
+    `alive` is called while a server is waited for.
+    """
+    where = place(url)
+    return FolderSource(where) if isinstance(where, Path) else HttpSource(where, stall=stall, clock=clock, alive=alive)
 
 
 @dataclass(frozen=True)
@@ -132,10 +138,11 @@ class _FileStream:
 class HttpSource:
     """One server, one connection that is kept while it can be; proxies as the environment says."""
 
-    def __init__(self, url: str, *, stall: float, clock: Callable[[], float]) -> None:
+    def __init__(self, url: str, *, stall: float, clock: Callable[[], float], alive: Callable[[], None]) -> None:
         self._base = url.rstrip("/") + "/"
         self._stall, self._clock = stall, clock
-        self._kept: tuple[str, http.client.HTTPConnection] | None = None
+        self._patience = Patience(stall, stall, alive=alive)
+        self._kept: tuple[str, Connection] | None = None
 
     @property
     def name(self) -> str:
@@ -143,20 +150,18 @@ class HttpSource:
 
     def open(self, path: str, start: int, end: int) -> Stream:
         url = urllib.parse.urljoin(self._base, path)
+        self._patience.begin(self._stall)  # until there is an answer, from wherever it is redirected to
         for _ in range(MAX_REDIRECTS + 1):
             response = self._ask(url, start, end)
-            if response.status not in (301, 302, 303, 307, 308):
+            if response.status not in REDIRECTS:
+                self._patience.begin(None)
                 return self._stream(response, url, start)
-            url = self._redirect(url, response.headers.get("Location", ""))
+            self.close()
+            try:
+                url = redirected(url, response.headers.get("Location", ""))
+            except BadInput as e:
+                raise Lying(f"{self.name} redirects {e.message}", hint=HINT) from None
         raise Lying(f"{self.name} redirects more than {MAX_REDIRECTS} times", hint=HINT)
-
-    def _redirect(self, url: str, location: str) -> str:
-        self.close()
-        to = urllib.parse.urljoin(url, location)
-        allowed = ("https",) if url.startswith("https:") else ("http", "https")
-        if not location or urllib.parse.urlsplit(to).scheme not in allowed:
-            raise Lying(f"{self.name} redirects to {public(to)}, which is not followed", hint=HINT)
-        return to
 
     def _ask(self, url: str, start: int, end: int) -> http.client.HTTPResponse:
         for again in (True, False):
@@ -165,18 +170,18 @@ class HttpSource:
                 target, connection, headers = self._connection(url)
                 connection.request("GET", target, headers={**headers, "Range": f"bytes={start}-{end - 1}"})
                 return connection.getresponse()
-            except (OSError, http.client.HTTPException) as e:
+            except (OSError, http.client.HTTPException, ValueError) as e:
                 self.close()
                 if not (again and kept):  # a kept connection may have been closed at the other end meanwhile
-                    raise Unreachable(f"{self.name} does not answer: {_words(e)}", hint=HINT) from None
+                    raise Unreachable(f"{self.name} does not answer: {said(e)}", hint=HINT) from None
         raise AssertionError
 
-    def _connection(self, url: str) -> tuple[str, http.client.HTTPConnection, dict[str, str]]:
+    def _connection(self, url: str) -> tuple[str, Connection, dict[str, str]]:
         """What to ask for, over which connection, with which headers."""
         way = route(url)
         if not self._kept or self._kept[0] != way.key:
             self.close()
-            self._kept = (way.key, way.connection(self._stall))
+            self._kept = (way.key, Connection(way, self._patience))
         return way.target, self._kept[1], _AGENT | way.headers
 
     def _stream(self, response: http.client.HTTPResponse, url: str, start: int) -> Stream:
@@ -190,7 +195,7 @@ class HttpSource:
             after = retry_after(response.headers, datetime.now(UTC))
             raise Overloaded(f"{self.name} answers {status}: it is overloaded", hint=HINT, after=after)
         if status not in (200, 206):
-            raise Unreachable(f"{self.name} answers {status} {response.reason}", hint=HINT)
+            raise Unreachable(f"{self.name} answers {status}", hint=HINT)
         if response.headers.get("Content-Encoding", "identity") != "identity":
             self.close()
             raise Lying(f"{self.name} sends an encoding that was not asked for", hint=HINT)
@@ -221,7 +226,7 @@ class _HttpStream:
             try:
                 data = self._response.read1(len(buffer) - count)
             except (OSError, http.client.HTTPException, ValueError) as e:
-                self._error = Unreachable(f"{self._owner.name} stopped at byte {self.position}: {_words(e)}", hint=HINT)
+                self._error = Unreachable(f"{self._owner.name} stopped at byte {self.position}: {said(e)}", hint=HINT)
                 self.close()
                 if count:
                     break
@@ -251,12 +256,5 @@ class _HttpStream:
 
 
 def _range_start(text: str) -> int | None:
-    unit, _, rest = text.strip().partition(" ")
-    start = rest.partition("-")[0]
-    return int(start) if unit == "bytes" and start.isascii() and start.isdigit() else None
-
-
-def _words(error: Exception) -> str:
-    if isinstance(error, TimeoutError):
-        return "nothing came in time"
-    return (error.strerror if isinstance(error, OSError) else "") or str(error) or type(error).__name__
+    found = _RANGE.match(text)
+    return int(found[1]) if found else None

@@ -11,7 +11,7 @@ import pytest
 from orlop.errors import BadInput
 from orlop.trust.errors import Refused, Unreachable
 from orlop.trust.http import fetcher
-from tests.simulators import webserver
+from tests.simulators import hostile, webserver
 from tests.simulators.webserver import Handler, serving
 
 FILES = {"a.json": b"hello", "d/b": b"x" * 5000}
@@ -56,7 +56,7 @@ def test_a_folder_is_as_good(tmp_path: Path) -> None:
             fetcher(name)("a.json", 4)
 
 
-@pytest.mark.parametrize("behave", [webserver.behaves, webserver.endless])
+@pytest.mark.parametrize("behave", [webserver.behaves, webserver.endless, hostile.minus_one])
 def test_more_than_was_asked_for_is_refused(behave: Callable[[Handler, str], bool]) -> None:
     with serving(FILES.get, behave) as url, pytest.raises(Refused, match="longer than the 4 bytes"):
         fetcher(url)("a.json", 4)
@@ -65,7 +65,7 @@ def test_more_than_was_asked_for_is_refused(behave: Callable[[Handler, str], boo
 @pytest.mark.parametrize("behave", [webserver.dripping, webserver.dripping_headers])
 def test_a_slow_server_is_given_up_in_time(behave: Callable[[Handler, str], bool]) -> None:
     start = time.monotonic()
-    with serving(FILES.get, behave) as url, pytest.raises(Unreachable, match=r"took longer|stopped sending"):
+    with serving(FILES.get, behave) as url, pytest.raises(Unreachable, match=r"took longer|nothing came in time"):
         fetcher(url, seconds=0.4)("a.json", 20)
     assert time.monotonic() - start < 3
 
@@ -76,12 +76,20 @@ def test_a_slow_server_is_given_up_in_time(behave: Callable[[Handler, str], bool
         (webserver.breaking_off, "stopped sending|IncompleteRead"),
         (answering(500), "answers 500"),
         (redirecting("a.json"), "redirects a.json more than 3 times"),
-        (redirecting("ftp://127.0.0.1/a.json"), "redirects a.json away from https"),
+        (redirecting("ftp://127.0.0.1/a.json"), "redirects a.json to what is no web address"),
     ],
 )
 def test_what_does_not_come_is_unreachable(behave: Callable[[Handler, str], bool], message: str) -> None:
     with serving(FILES.get, behave) as url, pytest.raises(Unreachable, match=message):
         fetcher(url)("a.json", 20)
+
+
+@pytest.mark.parametrize("raw", hostile.ANSWERS.values(), ids=hostile.ANSWERS)
+def test_whatever_a_server_answers_is_an_error_in_a_few_plain_words(raw: bytes) -> None:
+    with hostile.answering(raw) as url, pytest.raises(Unreachable) as e:
+        fetcher(url, seconds=2)("a.json", 20)
+    assert e.value.message.isprintable()
+    assert len(e.value.message) < 400
 
 
 @pytest.mark.parametrize("status", [403, 404, 410])
@@ -102,7 +110,9 @@ def test_nobody_is_there() -> None:
         fetcher(url)("a.json", 20)
 
 
-@pytest.mark.parametrize("url", ["ftp://x/", "http:///x", "http://h:port/"])
+@pytest.mark.parametrize(
+    "url", ["ftp://x/", "http:///x", "http://h:port/", "http://[", "http://h/\xe9", "http://h/a b"]
+)
 def test_no_address(url: str) -> None:
     with pytest.raises(BadInput):
         fetcher(url)("a.json", 1)
