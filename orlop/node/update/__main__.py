@@ -25,7 +25,7 @@ from orlop.node.update.disk import open_disk
 from orlop.node.update.engine import Engine, Outside
 from orlop.node.update.esp import EspFolder
 from orlop.node.update.fetch import Pace
-from orlop.node.update.host import Host
+from orlop.node.update.host import Host, notify
 from orlop.node.update.journal import Journal
 from orlop.node.update.offers import Offers
 from orlop.node.update.settings import UpdateSettings
@@ -53,7 +53,7 @@ def compose(host: Host, state: Path) -> Daemon:
     except OrlopError as e:
         problem = e.message
     os.environ.update(found.environment())
-    pace = Pace(found.bandwidth)
+    pace = Pace(found.bandwidth, alive=lambda: notify("WATCHDOG=1"))
     made: list[Engine] = []
     running: list[Version] = []
 

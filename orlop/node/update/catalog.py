@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import TypeVar
@@ -88,10 +89,11 @@ class Repository:
         myself: Myself,
         *,
         pace: Pace | None = None,
-        fetch: Callable[[str], Fetch] = http.fetcher,
+        fetch: Callable[[str], Fetch] | None = None,
     ) -> None:
         self.following, self._root, self._folder, self._myself = following, root, folder, myself
-        self._cache, self._pace, self._fetch = FolderCache(folder), pace, fetch
+        self._cache, self._pace = FolderCache(folder), pace or Pace(None)
+        self._fetch = fetch or partial(http.fetcher, alive=self._pace.alive)
         self._quiet: dict[str, datetime] = {}  # servers that asked to be left alone, until when
         self._last: tuple[str, Target] | None = None  # the index target that was read last, and what is in it
         self.answer: Answer | None = None
@@ -125,7 +127,8 @@ class Repository:
 
     def fetcher(self, target: Target) -> Fetcher:  # noqa: ARG002
         """Blobs of all versions lie in one place."""
-        return Fetcher([source(url) for url in self._urls()], pace=self._pace)
+        alive = self._pace.alive
+        return Fetcher([source(url, alive=alive) for url in self._urls()], pace=self._pace)
 
     # what people ask
 
@@ -182,6 +185,7 @@ class Repository:
         for url in self._urls():
             try:
                 self._may_ask(url)
+                self._pace.alive()
                 return question(self._fetch(url))
             except OrlopError as e:
                 wrong.append((url, e))

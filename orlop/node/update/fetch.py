@@ -94,20 +94,30 @@ def digests(data: memoryview) -> bytes:
 
 
 class Pace:
-    """No more than `rate` bytes a second on average; None is no limit."""
+    """How the network is used: no more than `rate` bytes a second on average; None is no limit.
+
+    Whoever waits for it, here or at a server, calls `alive` between two waits, none of which is longer than a minute.
+    """
 
     def __init__(
-        self, rate: int | None, clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep
+        self,
+        rate: int | None,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+        alive: Callable[[], None] = lambda: None,
     ) -> None:
-        self.rate, self._clock, self._sleep = rate, clock, sleep
+        self.rate, self.alive, self._clock, self._sleep = rate, alive, clock, sleep
         self._free_at = clock()
 
     def spend(self, count: int) -> None:
         if self.rate:
             now = self._clock()
             self._free_at = max(self._free_at, now - 1.0) + count / self.rate
-            if self._free_at > now:
-                self._sleep(self._free_at - now)
+            left = self._free_at - now
+            while left > 0:
+                self.alive()
+                self._sleep(min(left, LONGEST_PAUSE))
+                left -= LONGEST_PAUSE
 
 
 @dataclass
@@ -146,6 +156,7 @@ class Fetcher:
         while not partial.done():
             mirror = self._best(pieces.blob)
             before = partial.position
+            self._pace.alive()
             try:
                 stream = self._stream(mirror, pieces, partial.position, pieces.end(run.end - 1))
                 while not partial.done():

@@ -69,9 +69,9 @@ def forget(folder: Path) -> None:
 class Folder:
     """A `Catalog` (orlop.node.update.engine) that offers nothing by itself. Raises BadInput for no address."""
 
-    def __init__(self, url: str, *, pace: Pace | None = None, fetch: Callable[[str], Fetch] = http.fetcher) -> None:
-        source(url)
-        self.url, self._pace, self._fetch = url, pace, fetch(url)
+    def __init__(self, url: str, *, pace: Pace | None = None, fetch: Callable[[str], Fetch] | None = None) -> None:
+        self.url, self._pace = url, pace or Pace(None)
+        self._fetch = fetch(url) if fetch else http.fetcher(url, alive=self._pace.alive)
 
     def offer(self) -> Target | None:
         return None
@@ -85,7 +85,7 @@ class Folder:
         return self._read(target.version)
 
     def fetcher(self, target: Target) -> Fetcher:  # noqa: ARG002
-        return Fetcher([source(self.url)], pace=self._pace)
+        return Fetcher([source(self.url, alive=self._pace.alive)], pace=self._pace)
 
     def _newest(self) -> Version:
         if not isinstance(self._fetch, http.FolderFetch):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from orlop.errors import OrlopError
@@ -61,24 +62,27 @@ def levels(blocks: int) -> list[tuple[int, int]]:
     return found
 
 
-def verify(data: Device, tree: Device, root_hash: str) -> None:
-    """Raises Damaged, naming the first block that is not what the root hash promises."""
+def verify(data: Device, tree: Device, root_hash: str, alive: Callable[[], None] = lambda: None) -> None:
+    """Raises Damaged, naming the first block that is not what the root hash promises. `alive` is called on the way."""
     top = superblock(tree)
     below: Device = data
     first, count = 0, top.blocks
     for at, size in levels(top.blocks):
-        _level(below, first, count, tree, at, top.salt)
+        _level(below, first, count, tree, at, top.salt, alive)
         below, first, count = tree, at, size
     last = device.read(below, first * BLOCK, BLOCK)
     if len(last) != BLOCK or hashlib.sha256(top.salt + last).hexdigest() != root_hash:
         raise Damaged("the verity tree's top does not have the root hash")
 
 
-def _level(below: Device, first: int, count: int, tree: Device, at: int, salt: bytes) -> None:
+def _level(
+    below: Device, first: int, count: int, tree: Device, at: int, salt: bytes, alive: Callable[[], None]
+) -> None:
     """Compare the hashes of blocks `first`..+`count` of `below` with the tree's blocks from `at` on."""
     salted = hashlib.sha256(salt)
     done = 0
     for piece in device.stream(below, first * BLOCK, count * BLOCK):
+        alive()
         made = digests(piece, salted)
         here = len(made) // DIGEST
         wanted = device.read(tree, at * BLOCK + done * DIGEST, -(-here // PER_HASH_BLOCK) * BLOCK)

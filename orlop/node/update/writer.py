@@ -150,8 +150,8 @@ class Writer:
         patch = self._patch(index, name) if old else None
         todo = plan(
             part,
-            here=scan(target, part.size),
-            old=scan(old, self._used(name, old)) if old else b"",
+            here=scan(target, part.size, self.progress.moved),
+            old=scan(old, self._used(name, old), self.progress.moved) if old else b"",
             frames=patch.frames if patch else (),
         )
         self.progress.moved(reused=todo.in_place * BLOCK)
@@ -258,7 +258,7 @@ class Writer:
             _matches(tree, index.verity, "the verity tree")
             if verity.superblock(tree).blocks != index.usr.blocks:
                 raise Damaged("the verity tree is over another usr image")
-            verity.verify(usr, tree, index.root_hash)
+            verity.verify(usr, tree, index.root_hash, self.progress.moved)
         part_file = boot.part_name(index.version)
         if part_file not in self.esp.names():
             raise Damaged("the ESP has no UKI to publish")
@@ -352,7 +352,7 @@ class Writer:
             )
         slot = self.disk.slots()[1]
         with self.disk.reading(slot.usr) as usr, self.disk.reading(slot.verity) as tree:
-            verity.verify(usr, tree, slot.root_hash)
+            verity.verify(usr, tree, slot.root_hash, self.progress.moved)
         return other
 
     def step_aside(self, *, failed: bool = False) -> None:
@@ -371,12 +371,13 @@ class Writer:
             self.esp.rename(mine.name, mine.demoted().name)
 
 
-def scan(source: Device, size: int) -> bytes:
-    """The digest of each of its first blocks."""
-    found = [
-        ZERO * (len(piece) // BLOCK) if len(piece) == PIECE and piece.tobytes() == _EMPTY else digests(piece)
-        for piece in device.stream(source, 0, min(size, source.size))
-    ]
+def scan(source: Device, size: int, alive: Callable[[], None]) -> bytes:
+    """The digest of each of its first blocks. `alive` is called on the way."""
+    found = []
+    for piece in device.stream(source, 0, min(size, source.size)):
+        alive()
+        empty = len(piece) == PIECE and piece.tobytes() == _EMPTY
+        found.append(ZERO * (len(piece) // BLOCK) if empty else digests(piece))
     return b"".join(found)
 
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import random
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from orlop.model.index import BLOCK
 from orlop.node.update.catalog import Following, Repository
-from orlop.node.update.fetch import Blocks, Fetcher
+from orlop.node.update.fetch import Blocks, Fetcher, Pace
 from orlop.node.update.plan import Run
-from orlop.node.update.source import SourceError, source
+from orlop.node.update.source import STALL_SECONDS, SourceError, Stream, Unreachable, source
+from orlop.trust import errors as trust_errors
 from tests.simulators import hostile
 from tests.simulators.releases import part
+from tests.simulators.repository import unreachable
 from tests.simulators.webserver import serving
 from tests.unit.node.update.test_catalog import Life
 
@@ -49,3 +52,86 @@ def test_releases_are_learnt_from_another_server_whatever_the_first_answers(tmp_
         life.catalog = Repository(Following((bad, good)), life.repo.first_root, tmp_path, life.catalog._myself)
         assert life.catalog.offer() is None
         assert life.catalog.answer is not None
+
+
+class Clock:
+    """Time that passes only while something is waited for; `silences` are the pauses between two signs of life."""
+
+    def __init__(self) -> None:
+        self.now = self.heard = 0.0
+        self.silences: list[float] = []
+
+    def __call__(self) -> float:
+        return self.now
+
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+
+    def alive(self) -> None:
+        self.silences.append(self.now - self.heard)
+        self.heard = self.now
+
+
+@dataclass
+class Dead:
+    """A server that each request waits for in vain, as long as one may be waited for."""
+
+    name: str
+    clock: Clock
+
+    def open(self, path: str, _start: int, _end: int) -> Stream:
+        self.clock.wait(STALL_SECONDS)
+        raise Unreachable(f"{self.name} does not give {path}")
+
+    def close(self) -> None:
+        pass
+
+
+def test_dead_mirrors_are_waited_for_with_signs_of_life_until_the_failure_is_said() -> None:
+    clock = Clock()
+    pace = Pace(None, clock, clock.wait, clock.alive)
+    found = Fetcher([Dead(name, clock) for name in "abc"], pace=pace, sleep=clock.wait)
+    with pytest.raises(Unreachable):
+        list(found.fetch(Blocks(PART, PATHS), [Run(0, 1)]))
+    assert clock.now > 300
+    assert max(*clock.silences, clock.now - clock.heard) <= 60
+
+
+def test_a_narrow_bandwidth_is_waited_for_with_signs_of_life() -> None:
+    clock = Clock()
+    Pace(1000, clock, clock.wait, clock.alive).spend(1 << 18)
+    assert clock.now == pytest.approx(262, abs=1)
+    assert max(*clock.silences, clock.now - clock.heard) <= 60
+
+
+def test_each_server_of_a_check_is_waited_for_with_signs_of_life(tmp_path: Path) -> None:
+    life, clock = Life(tmp_path), Clock()
+
+    def dead(path: str, most: int) -> bytes | None:
+        clock.wait(45)
+        return unreachable(path, most)
+
+    urls = tuple(f"https://{n}.invalid/" for n in range(9))
+    pace = Pace(None, clock, clock.wait, clock.alive)
+    life.catalog = Repository(
+        Following(urls), life.repo.first_root, tmp_path, life.catalog._myself, pace=pace, fetch=lambda _: dead
+    )
+    with pytest.raises(trust_errors.Unreachable):
+        life.catalog.offer()
+    assert clock.now > 300
+    assert max(*clock.silences, clock.now - clock.heard) <= 60
+
+
+def test_what_waits_on_a_real_server_gives_signs_of_life(tmp_path: Path) -> None:
+    """By the way that the daemon's parts are put together: from the pace to each connection."""
+    told: list[str] = []
+    life, pace = Life(tmp_path), Pace(None, alive=lambda: told.append("alive"))
+    files = {**life.repo.files, PART.blob.path: RAW}
+    with serving(lambda path: files.get(path.removeprefix("metadata/"))) as url:
+        life.catalog = Repository(Following((url,)), life.repo.first_root, tmp_path, life.catalog._myself, pace=pace)
+        life.catalog.offer()
+        assert len(told) > 5
+        told.clear()
+        fetcher = life.catalog.fetcher(life.target(1))
+        assert sum(len(data) for _, data in fetcher.fetch(Blocks(PART, PATHS), [Run(0, PART.blocks)])) == len(RAW)
+        assert len(told) > 1

@@ -39,6 +39,16 @@ def test_a_good_release_is_installed_and_blessed(tmp_path: Path) -> None:
     assert facts.other == V1 and facts.uki(V1) == Uki(V1)
 
 
+def test_reading_the_slots_is_heard_of_as_writing_is(tmp_path: Path) -> None:
+    world = World(tmp_path, FIRST)
+    heard: list[tuple[str, int]] = []
+    world.engine.writer.progress.tell = lambda p: heard.append((p.step, p.done))
+    world.publish(SECOND, "good")
+    world.run(lambda: isinstance(world.engine.memory.state, Staged))
+    assert heard[0] == ("fetching", 0)
+    assert "verifying" in {step for step, _ in heard}
+
+
 def test_twice_in_a_row_uses_both_slots(tmp_path: Path) -> None:
     world = World(tmp_path, FIRST)
     for found in (SECOND, THIRD):
