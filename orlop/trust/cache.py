@@ -24,6 +24,9 @@ class FolderCache:
     def write(self, name: str, data: bytes) -> None:
         write_atomic(self._path(name), data)
 
+    def forget(self, name: str) -> None:
+        self._path(name).unlink(missing_ok=True)
+
     def _path(self, name: str) -> Path:
         if not all(part not in ("", ".", "..") and "\0" not in part for part in name.split("/")):
             raise ValueError(f"{name!r} is no name in a cache")
@@ -38,3 +41,6 @@ class MemoryCache(dict[str, bytes]):
 
     def write(self, name: str, data: bytes) -> None:
         self[name] = data
+
+    def forget(self, name: str) -> None:
+        self.pop(name, None)

@@ -5,7 +5,12 @@ web server, a folder and the tests' simulator.
 
 Invariants:
 - What is verified is kept at once, in the order of the specification, so a check that breaks off has not been in vain.
-- A root, once trusted, is not unlearnt: not by a cache that lost part of it, nor by an image with older root keys.
+- A root, once trusted, is not unlearnt: not by a cache that lost part of it, nor by an image with older root keys. That
+  is so in one chain of roots, where each is signed by keys of the one before. A machine that is given a root of another
+  chain (another repository, or a new beginning after root keys were lost) follows that one from its first number on.
+  Nothing is weaker for it: no server can bring it about, and whoever changes the given root, which is in the image or
+  in the machine's configuration, has the machine anyway. A given root counts as the same chain when it was given
+  before, or kept roots lead from it to the newest known one, or the older of the two has keys that signed the newer.
 - When nothing changed a check is one request, of the timestamp alone. A repository that changes anything, its root
   included, makes a new timestamp last; who can withhold that can withhold any other file too.
 """
@@ -23,6 +28,7 @@ from orlop.trust import verify
 from orlop.trust.errors import Expired, Refused, Unreachable
 from orlop.trust.verify import Trusted
 
+NEWEST, GIVEN = "root.json", "roots/given.json"  # in the cache: the newest that was trusted, the last given one
 MAX_TARGET = 48 << 20  # bytes of a target: the largest is an image's index
 
 
@@ -41,13 +47,15 @@ class Cache(Protocol):
         """Whole or not at all."""
         ...
 
+    def forget(self, name: str) -> None: ...
+
 
 def refresh(given: bytes, cache: Cache, fetch: Fetch, now: datetime, timestamp: bytes | None = None) -> Trusted:
     """Bring everything up to the targets role up to date. `given` is the root in the image, `fetch` gives metadata.
 
     `timestamp` is the server's, where the caller has just fetched it. Raises Refused, Expired, Unreachable.
     """
-    t = _roots(verify.start(given, now), cache, fetch)
+    t = _roots(verify.start(given, now), given, cache, fetch)
     t = _timestamp(t, cache, fetch, timestamp)
     t = _snapshot(t, cache, fetch)
     return role(t, "targets", "root", cache, fetch)
@@ -62,34 +70,62 @@ def _nothing(path: str, most: int) -> bytes | None:  # noqa: ARG001
     return None
 
 
-def _roots(t: Trusted, cache: Cache, fetch: Fetch) -> Trusted:
-    known = _known_root(cache, t.now)
-    kept = t.root.version
+def _roots(t: Trusted, given: bytes, cache: Cache, fetch: Fetch) -> Trusted:
+    known = _known(t, given, cache)
     for version in range(t.root.version + 1, t.root.version + 1 + verify.MAX_ROTATIONS):
         name = f"roots/{version}.json"
-        found = _try(lambda raw: verify.next_root(t, raw), cache.read(name))  # noqa: B023
+        raw = cache.read(name)
+        found = _next_root(t, raw)
         if found is None:
             raw = fetch(f"{version}.root.json", verify.MAX_ROOT)
             if raw is None:
                 break
             found = verify.next_root(t, raw)
             cache.write(name, raw)
-            cache.write("root.json", raw)
-        t, kept = found, version
-    if kept < known:
+        if raw is not None and version > known:
+            cache.write(NEWEST, raw)
+            known = version
+        t = found
+    if t.root.version < known:
         raise Refused(
-            f"root {known} is known already, and the server has none after {kept}: a rollback", hint=verify.HINT
+            f"root {known} is known already, and the server has none after {t.root.version}: a rollback",
+            hint=verify.HINT,
         )
     return t
 
 
-def _known_root(cache: Cache, now: datetime) -> int:
-    """The version of the newest root that was ever trusted here; 0 when none is kept."""
-    raw = cache.read("root.json")
-    try:
-        return 0 if raw is None else verify.start(raw, now).root.version
-    except Refused:
-        return 0
+def _known(t: Trusted, given: bytes, cache: Cache) -> int:
+    """The version of the newest root that was ever trusted in the given root's chain; begins another chain anew.
+
+    What counts is written last: cut off anywhere, the next check comes to the same end.
+    """
+    raw = cache.read(NEWEST) or b""
+    newest = _try(lambda old: verify.start(old, t.now), raw)
+    moved = given != cache.read(GIVEN)
+    if newest is not None and moved and not _one_chain(t, given, newest, raw, cache):
+        for name in ("timestamp.json", "snapshot.json"):  # only what is signed for one time alone can be too new
+            cache.forget(name)
+        newest = None
+    if newest is None or newest.root.version < t.root.version:
+        cache.write(NEWEST, given)
+        newest = t
+    if moved:
+        cache.write(GIVEN, given)
+    return newest.root.version
+
+
+def _one_chain(t: Trusted, given: bytes, newest: Trusted, raw: bytes, cache: Cache) -> bool:
+    """Whether the given root leads to the newest known one, or that to it: by kept roots, or by its own signatures."""
+    while t.root.version < newest.root.version:
+        found = _next_root(t, cache.read(f"roots/{t.root.version + 1}.json"))
+        if found is None:
+            return verify.vouches(t.root, raw)
+        t = found
+    return t.root == newest.root if t.root.version == newest.root.version else verify.vouches(newest.root, given)
+
+
+def _next_root(t: Trusted, raw: bytes | None) -> Trusted | None:
+    return _try(lambda kept: verify.next_root(t, kept), raw)
 
 
 def _timestamp(t: Trusted, cache: Cache, fetch: Fetch, raw: bytes | None) -> Trusted:

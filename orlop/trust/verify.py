@@ -70,6 +70,16 @@ def next_root(t: Trusted, raw: bytes) -> Trusted:
     return replace(t, root=root.signed)
 
 
+def vouches(root: Root, raw: bytes) -> bool:
+    """Whether enough of a root's keys have signed the root in `raw`, however far apart the two are."""
+    try:
+        other = _parsed(raw, Root, "root")
+        _signed_by(root, "root", other, other.signed)
+    except Refused:
+        return False
+    return True
+
+
 def with_timestamp(t: Trusted, raw: bytes) -> Trusted:
     """With this timestamp; the same trust when it is the version that is trusted already."""
     _fresh(t.root, "root", t.now)

@@ -275,6 +275,7 @@ def test_a_machine_that_slept_through_rotations(repo: Repository) -> None:
         "roots/2.json",
         "roots/3.json",
         "roots/4.json",
+        "roots/given.json",
     ]
 
 

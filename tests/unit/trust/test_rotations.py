@@ -53,7 +53,7 @@ def test_roots(steps: list[Step], trusted: int) -> None:
         with pytest.raises(Refused, match=f"root {trusted + 1} is signed by"):
             client.refresh(repo.first_root, cache, repo.fetch, START)
     kept = cache.get("root.json")
-    assert kept == (repo.files[f"{trusted}.root.json"] if trusted > 1 else None)
+    assert kept == repo.files[f"{trusted}.root.json"]
 
 
 # name: (keys, threshold, who signs, whether it is believed), for timestamp, snapshot and targets after a first check

@@ -385,3 +385,21 @@ def test_a_server_that_asks_to_be_left_alone_is_and_others_are_asked_meanwhile(l
     with pytest.raises(Overloaded):
         life.catalog.offer()
     assert asked[-1] == life.now
+
+
+def test_another_repository_is_followed_once_its_root_is_given(life: Life) -> None:
+    """Its numbers are lower than what was known; an index that was taken up stays."""
+    old = life.repo.rotate("root")
+    life.repo.publish("root", "timestamp", also_by={"root": old})
+    life.put(channel(entry(1), entry(2)))
+    assert life.catalog.offer() == life.target(2)
+    life.repo = simulator.Repository()
+    life.put_index("stable", 3, encode_index(life.releases[3].index))
+    life.put(channel(entry(1), entry(3)))
+    life.servers["https://one.invalid/"] = life.repo.whole
+    with pytest.raises(Refused):
+        life.catalog.offer()
+    life.start()
+    assert life.catalog.offer() == life.target(3)
+    life.cut_off()
+    assert life.catalog.index(life.target(2)) == life.releases[2].index
