@@ -51,6 +51,8 @@ ANSWERS: dict[str, bytes] = {
     "headers without measure": b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 2000 + b"\r\n",
     "a wait without measure": b"HTTP/1.1 503 No\r\nContent-Length: 0\r\nRetry-After: " + _MANY + b"\r\n\r\n",
     "a wait until no day": b"HTTP/1.1 429 No\r\nContent-Length: 0\r\nRetry-After: Tue, 99 Dec " + _MANY + b"\r\n\r\n",
+    "a wrong byte, and no more": b"HTTP/1.1 200 OK\r\nContent-Length: 20480\r\n\r\n{",
+    "a part of a wrong block": b"HTTP/1.1 200 OK\r\nContent-Length: 20480\r\n\r\n" + b"{" * 3000,
     "nothing at all": b"",
 }
 

@@ -2,8 +2,8 @@
 
 Several sources are asked, one at a time. One that fails goes behind the others, one that sends other bytes than the
 index promises is asked a few times more and then not again, one that asks to be left alone is left alone. A transfer
-that breaks goes on at the byte where it broke. As long as bytes arrive it never gives up; without any it does, after
-every source was asked `TRIES` times in a row.
+that breaks goes on at the byte where it broke, at another source at the piece. As long as it gets further it never
+gives up; when it does not, it does after every source was asked `TRIES` times in a row.
 """
 
 from __future__ import annotations
@@ -152,10 +152,10 @@ class Fetcher:
 
     def _run(self, pieces: Pieces, run: Run) -> Iterator[tuple[int, memoryview]]:
         partial = _Partial(pieces, run)
-        failed = 0
+        failed, furthest = 0, partial.position
         while not partial.done():
             mirror = self._best(pieces.blob)
-            before = partial.position
+            partial.take_from(mirror.source.name)
             self._pace.alive()
             try:
                 stream = self._stream(mirror, pieces, partial.position, pieces.end(run.end - 1))
@@ -165,10 +165,11 @@ class Fetcher:
                         raise Unreachable(f"{mirror.source.name} ended the transfer at byte {stream.position}")
                     self.bytes_in += count
                     self._pace.spend(count)
-                    yield from partial.take(count, mirror.source.name)
+                    yield from partial.take(count)
             except SourceError as e:
                 self._let_go(mirror)
-                moved = partial.position > before
+                moved = partial.position > furthest
+                furthest = max(furthest, partial.position)
                 mirror.failures = 1 if moved else mirror.failures + 1
                 failed = 0 if moved else failed + 1
                 mirror.left_alone = isinstance(e, Overloaded) and e.after is not None
@@ -243,7 +244,7 @@ class _Partial:
         largest = max(pieces.end(n) - pieces.start(n) for n in (run.first, run.end - 1))
         self._buffer = memoryview(bytearray(max(PIECE, largest)))
         self._held = 0
-        self._from: set[str] = set()
+        self._giver = ""
 
     def done(self) -> bool:
         return self._next == self._end
@@ -256,10 +257,14 @@ class _Partial:
         left = self._pieces.end(self._end - 1) - self.position
         return self._buffer[self._held : min(len(self._buffer), self._held + left)]
 
-    def take(self, count: int, source: str) -> Iterator[tuple[int, memoryview]]:
+    def take_from(self, source: str) -> None:
+        """Who gives what comes. What another began is thrown away: were it wrong, this one would seem to lie."""
+        if source != self._giver:
+            self._held, self._giver = 0, source
+
+    def take(self, count: int) -> Iterator[tuple[int, memoryview]]:
         """Give on the pieces that are whole. Raises Lying at one that is not what it should be."""
         self._held += count
-        self._from.add(source)
         first, last = self._next, self._next
         begin = self._pieces.start(first)
         while last < self._end and self._pieces.end(last) - begin <= self._held:
@@ -272,11 +277,7 @@ class _Partial:
         if at:
             yield first, self._buffer[:at]
         if bad:
-            self._held, mixed = 0, len(self._from) > 1
-            self._from.clear()
-            kind = Unreachable if mixed else Lying  # begun by one, ended by another: neither is to blame for sure
-            raise kind(f"{source} sends other bytes than the release promises, at byte {self.position}")
+            self._held = 0
+            raise Lying(f"{self._giver} sends other bytes than the release promises, at byte {self.position}")
         self._buffer[: self._held - at] = self._buffer[at : self._held]
         self._held -= at
-        if at:
-            self._from = {source} if self._held else set()

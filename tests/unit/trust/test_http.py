@@ -87,7 +87,7 @@ def test_what_does_not_come_is_unreachable(behave: Callable[[Handler, str], bool
 @pytest.mark.parametrize("raw", hostile.ANSWERS.values(), ids=hostile.ANSWERS)
 def test_whatever_a_server_answers_is_an_error_in_a_few_plain_words(raw: bytes) -> None:
     with hostile.answering(raw) as url, pytest.raises(Unreachable) as e:
-        fetcher(url, seconds=2)("a.json", 20)
+        fetcher(url, seconds=2)("a.json", 4000)
     assert e.value.message.isprintable()
     assert len(e.value.message) < 400
 

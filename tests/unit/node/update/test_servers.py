@@ -54,6 +54,12 @@ def test_releases_are_learnt_from_another_server_whatever_the_first_answers(tmp_
         assert life.catalog.answer is not None
 
 
+def test_two_that_break_off_in_each_block_are_given_up_in_the_end() -> None:
+    raw = b"HTTP/1.1 200 OK\r\nContent-Length: 20480\r\n\r\n"
+    with hostile.answering(raw + RAW[:9]) as one, hostile.answering(raw + RAW[:9]) as two, pytest.raises(Unreachable):
+        whole(one, two)
+
+
 class Clock:
     """Time that passes only while something is waited for; `silences` are the pauses between two signs of life."""
 
