@@ -10,6 +10,8 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from orlop.node.update.device import DiskFault
+
 SECTOR = 512
 _PAGE = 4096
 
@@ -57,7 +59,11 @@ class Pages:
 
 
 class Medium:
-    """A `Device`. `before_write` may raise, or cut the power, before each write and flush."""
+    """A `Device`. `before_write` may raise, or cut the power, before each write and flush.
+
+    `unreadable` are blocks of 4096 bytes, by number, that went bad: what is written there anew can be read again, as on
+    a disk that has spare sectors.
+    """
 
     sector = SECTOR
 
@@ -68,8 +74,11 @@ class Medium:
         self.log: Log = []
         self._since_flush: list[Write] = []
         self.before_write: Callable[[Write | None], None] = lambda _: None
+        self.unreadable: set[int] = set()
 
     def read_into(self, buffer: memoryview, at: int) -> int:
+        if self.unreadable.intersection(_blocks(at, len(buffer))):
+            raise DiskFault(f"the medium cannot be read at {at}")
         found = self._seen.read(at, len(buffer))
         buffer[: len(found)] = found
         return len(found)
@@ -77,6 +86,7 @@ class Medium:
     def write(self, data: bytes | memoryview, at: int) -> None:
         write = Write(at, bytes(data))
         self.before_write(write)
+        self.unreadable.difference_update(_blocks(at, len(data)))
         self._seen.write(at, write.data)
         self.log.append(write)
         self._since_flush.append(write)
@@ -110,6 +120,10 @@ class Medium:
                 if rng.random() >= lose:
                     after.write(at, torn(piece, rng, at) if rng.random() < 0.05 else piece)
         self.durable, self._seen, self._since_flush = after, after.copy(), []
+
+
+def _blocks(at: int, size: int) -> range:
+    return range(at // _PAGE, -(-(at + size) // _PAGE))
 
 
 def sectors(write: Write) -> list[tuple[int, bytes]]:

@@ -22,7 +22,7 @@ from orlop.errors import BadInput, Missing
 from orlop.model.index import PartName
 from orlop.model.version import EMPTY_LABEL, Version
 from orlop.node.update import device, gpt
-from orlop.node.update.device import Device, OpenFile, Window
+from orlop.node.update.device import Device, OpenFile, Window, faults
 from orlop.node.update.gpt import Entry, Table
 
 
@@ -156,9 +156,11 @@ def in_device(whole: Device, sector: int, running_hash: str) -> Disk:
 
 
 def open_disk(path: Path, running_hash: str) -> Disk:
-    """A disk: a block device, or a file that holds one. Raises Missing."""
+    """A disk: a block device, or a file that holds one. Raises Missing, DiskFault."""
     opened = OpenFile(path, writable=True)
-    if not stat.S_ISBLK(path.stat().st_mode):
+    with faults(path):
+        is_file = not stat.S_ISBLK(path.stat().st_mode)
+    if is_file:
         return in_device(opened, opened.sector, running_hash)
 
     def partition(entry: Entry, writable: bool) -> Device:
@@ -168,10 +170,12 @@ def open_disk(path: Path, running_hash: str) -> Disk:
 
 
 def partition_device(disk: Path, number: int) -> Path:
-    """The block device of a partition, as the kernel lists it. Raises Missing."""
-    rdev = disk.stat().st_rdev
-    folder = Path(f"/sys/dev/block/{os.major(rdev)}:{os.minor(rdev)}")
-    for child in sorted(folder.iterdir()) if folder.is_dir() else ():
+    """The block device of a partition, as the kernel lists it. Raises Missing, DiskFault."""
+    with faults(disk):
+        rdev = disk.stat().st_rdev
+        folder = Path(f"/sys/dev/block/{os.major(rdev)}:{os.minor(rdev)}")
+        children = sorted(folder.iterdir()) if folder.is_dir() else []
+    for child in children:
         try:
             if int((child / "partition").read_text()) == number:
                 return Path("/dev") / child.name

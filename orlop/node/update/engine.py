@@ -7,8 +7,8 @@ the servers, the lock, the reboot — is given to it, so a test drives it throug
 a process; a new one after any kill starts from the journal and the disk.
 
 Invariant: before each decision the state agrees with the disk; an action that failed leaves the state where it was,
-says why, and is tried again later. A checkpoint that cannot be written (/var is full) stops nothing that the disk
-itself remembers; what it does not, a denied version and a lock, is not done without.
+says why, and is tried again later. A checkpoint that cannot be written (/var is full, or fails) stops nothing that the
+disk itself remembers; what it does not, a denied version and a lock, is not done without.
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ from orlop.model.index import Index
 from orlop.model.memory import ASKED, BY_STRATEGY, FREE, HELD, KEPT, Denied, Memory
 from orlop.model.update import Idle, Reverted, Staged, Target, Verifying
 from orlop.model.version import Version
+from orlop.node.update.device import DiskFault
 from orlop.node.update.fetch import Fetcher
 from orlop.node.update.fleetlock import Refused
 from orlop.node.update.journal import Journal
@@ -142,12 +143,12 @@ class Engine:
             self._save(self.memory.to(state))
 
     def _save(self, memory: Memory, *, must: bool = False) -> None:
-        """A checkpoint. `must`: raises NoSpace, and nothing is remembered, when it cannot be written."""
+        """A checkpoint. `must`: raises NoSpace or DiskFault, and nothing is remembered, when it cannot be written."""
         if memory == self.memory:
             return
         try:
             self.journal.save(memory)
-        except NoSpace as e:
+        except (NoSpace, DiskFault) as e:
             if must:
                 raise
             self.note = e.message
@@ -243,7 +244,7 @@ class Engine:
         index = self._index(target)
         try:
             self.writer.verify(index)
-        except Damaged:
+        except (Damaged, DiskFault):
             self._save(self.memory.to(update.fetch(self.memory.state)))
             raise
         self.writer.publish(index)

@@ -20,10 +20,12 @@ from typing import Protocol
 
 from orlop.files import sync_dir
 from orlop.model import boot
-from orlop.node.update.device import Device, OpenFile
+from orlop.node.update.device import Device, OpenFile, faults
 
 
 class Esp(Protocol):
+    """Everything may raise `device.DiskFault`."""
+
     def names(self) -> tuple[str, ...]:
         """Every file in EFI/Linux."""
         ...
@@ -94,17 +96,21 @@ class EspFolder:
 
     def __init__(self, top: Path) -> None:
         self._folder = top / boot.FOLDER
-        self._folder.mkdir(parents=True, exist_ok=True)
+        with faults(self._folder):
+            self._folder.mkdir(parents=True, exist_ok=True)
 
     def names(self) -> tuple[str, ...]:
-        return tuple(sorted(p.name for p in self._folder.iterdir() if p.is_file()))
+        with faults(self._folder):
+            return tuple(sorted(p.name for p in self._folder.iterdir() if p.is_file()))
 
     def free(self) -> int:
-        about = os.statvfs(self._folder)
+        with faults(self._folder):
+            about = os.statvfs(self._folder)
         return about.f_bavail * about.f_frsize
 
     def size(self, name: str) -> int:
-        return (self._folder / name).stat().st_size
+        with faults(self._folder / name):
+            return (self._folder / name).stat().st_size
 
     @contextmanager
     def reading(self, name: str) -> Iterator[Device]:
@@ -134,14 +140,17 @@ class EspFolder:
             opened.close()
 
     def rename(self, old: str, new: str) -> None:
-        os.rename(self._folder / old, self._folder / new)
+        with faults(self._folder / old):
+            os.rename(self._folder / old, self._folder / new)
         opened = OpenFile(self._folder / new, writable=True)
         try:
             opened.flush()  # vfat gives the new entry no size before this
         finally:
             opened.close()
-        sync_dir(self._folder)
+        with faults(self._folder):
+            sync_dir(self._folder)
 
     def remove(self, name: str) -> None:
-        (self._folder / name).unlink(missing_ok=True)
-        sync_dir(self._folder)
+        with faults(self._folder / name):
+            (self._folder / name).unlink(missing_ok=True)
+            sync_dir(self._folder)

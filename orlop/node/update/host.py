@@ -21,6 +21,7 @@ from orlop.files import write_atomic
 from orlop.model.decide import Health
 from orlop.model.memory import MAX_EXCERPT
 from orlop.model.version import Version
+from orlop.node.update.device import faults
 
 LARGEST = 1 << 20  # bytes that are read of any such file
 APP = b"orlop-update"
@@ -50,7 +51,7 @@ class Host:
         for mapped in sorted((self.top / "sys/block").glob("dm-*")):
             if self._text(mapped / "dm/name").strip() != "usr":
                 continue
-            for part in sorted((mapped / "slaves").iterdir()):
+            for part in self._entries(mapped / "slaves"):
                 above = part.resolve()
                 if (above / "partition").exists():
                     return self.top / "dev" / above.parent.name
@@ -74,10 +75,9 @@ class Host:
 
     def sessions(self) -> int:
         """How many people are logged in: logind's sessions, and terminals over SSH, which logind is not told of."""
-        folder = self.top / "run/systemd/sessions"
-        known = folder.iterdir() if folder.is_dir() else ()
+        known = self._entries("run/systemd/sessions")
         people = sum(self._is_person(path) for path in known if "." not in path.name)
-        running = (path for path in (self.top / "proc").iterdir() if path.name.isdigit())
+        running = (path for path in self._entries("proc") if path.name.isdigit())
         return people + sum(bool(_SSH.match(self._text(path / "cmdline"))) for path in running)
 
     def _is_person(self, path: Path) -> bool:
@@ -94,8 +94,16 @@ class Host:
         return self._text(f"var/lib/orlop/failures/{version}.txt")[-MAX_EXCERPT:]
 
     def reboot(self) -> None:
-        """Ask for it; the machine then goes down as with `systemctl reboot`."""
-        write_atomic(self.top / self.asked, "")
+        """Ask for it; the machine then goes down as with `systemctl reboot`. Raises NoSpace, DiskFault."""
+        with faults(self.top / self.asked):
+            write_atomic(self.top / self.asked, "")
+
+    def _entries(self, folder: str | Path) -> list[Path]:
+        """What is in a folder; nothing when it is not there."""
+        try:
+            return sorted((self.top / folder).iterdir())
+        except OSError:
+            return []
 
     def _text(self, path: str | Path) -> str:
         """Empty when it is not there."""

@@ -17,9 +17,10 @@ import os
 import zlib
 from pathlib import Path
 
-from orlop.errors import BadInput, NoSpace
-from orlop.files import FULL, sync_dir, write_atomic
+from orlop.errors import BadInput
+from orlop.files import sync_dir, write_atomic
 from orlop.model.memory import Memory, decode, encode
+from orlop.node.update.device import faults
 
 NAME = "journal"
 LARGEST = 1 << 18  # bytes; then the file is written anew
@@ -62,18 +63,14 @@ class Journal:
             return f.read(_READ)
 
     def save(self, memory: Memory) -> None:
-        """A checkpoint, durable when it returns. Raises NoSpace: the last one still counts then."""
+        """A checkpoint, durable when it returns. Raises NoSpace or DiskFault: the last one still counts then."""
         self._number += 1
         line = _line(self._number, memory)
-        try:
+        with faults(self.path):
             if self._size() + len(line) > LARGEST:
                 write_atomic(self.path, line, mode=0o600)
-                return
-            self._append(line)
-        except OSError as e:
-            if e.errno in FULL:
-                raise NoSpace(f"no space left to write {self.path}", hint="free some space below /var") from None
-            raise
+            else:
+                self._append(line)
 
     def _size(self) -> int:
         try:

@@ -8,6 +8,7 @@ blocks of another place that do not match its index: an index is found by the ta
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from orlop.errors import BadInput, OrlopError
@@ -37,7 +38,8 @@ class Offers:
             choice = unsigned.recall(self._folder)
             self._named = (choice, self._catalog(choice)) if choice else None
         except OrlopError:  # damaged: the target will be asked for at the repository, which refuses or knows it
-            unsigned.forget(self._folder)
+            with suppress(OrlopError):
+                unsigned.forget(self._folder)
 
     def _catalog(self, choice: Choice) -> Catalog:
         if choice.unsigned:

@@ -20,6 +20,7 @@ from orlop.model.index import MAX_INDEX, Index, decode, index_name
 from orlop.model.strict import Fields, Wrong, parse_json
 from orlop.model.update import Target
 from orlop.model.version import Version
+from orlop.node.update.device import faults
 from orlop.node.update.fetch import Fetcher, Pace
 from orlop.node.update.source import source
 from orlop.trust import http
@@ -41,19 +42,21 @@ class Choice:
 
 
 def remember(folder: Path, choice: Choice) -> None:
-    """Keep the choice in the daemon's state folder. Raises NoSpace."""
+    """Keep the choice in the daemon's state folder. Raises NoSpace, DiskFault."""
     about = {"url": choice.url, "version": str(choice.version), "unsigned": choice.unsigned}
-    write_atomic(folder / NAME, json.dumps(about) + "\n", mode=0o600)
+    with faults(folder / NAME):
+        write_atomic(folder / NAME, json.dumps(about) + "\n", mode=0o600)
 
 
 def recall(folder: Path) -> Choice | None:
-    """The choice that was kept; None when there is none. Raises BadInput when it is damaged."""
+    """The choice that was kept; None when there is none. Raises BadInput when it is damaged, DiskFault."""
     path = folder / NAME
-    try:
-        with path.open("rb") as f:
-            raw = f.read(MAX_URL * 8)
-    except FileNotFoundError:
-        return None
+    with faults(path):
+        try:
+            with path.open("rb") as f:
+                raw = f.read(MAX_URL * 8)
+        except FileNotFoundError:
+            return None
     try:
         top = Fields.of("", parse_json(raw, MAX_URL * 8 - 1))
         top.only("url", "version", "unsigned")
@@ -63,7 +66,9 @@ def recall(folder: Path) -> Choice | None:
 
 
 def forget(folder: Path) -> None:
-    (folder / NAME).unlink(missing_ok=True)
+    """Raises DiskFault."""
+    with faults(folder / NAME):
+        (folder / NAME).unlink(missing_ok=True)
 
 
 class Folder:

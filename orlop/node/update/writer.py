@@ -24,7 +24,7 @@ from orlop.model.facts import Facts, unused
 from orlop.model.index import BLOCK, DIGEST, PARTS, Index, Part, PartName, Patch, file_name, verity_blocks
 from orlop.model.version import EMPTY_LABEL, Version
 from orlop.node.update import device, verity, zstd
-from orlop.node.update.device import PIECE, Device
+from orlop.node.update.device import PIECE, Device, DiskFault, Forgiving
 from orlop.node.update.disk import Disk, Slot
 from orlop.node.update.esp import MAGIC, VEIL, Esp, Veiled
 from orlop.node.update.fetch import Blocks, Fetcher, Frames, digests
@@ -208,7 +208,7 @@ class Writer:
                 self.progress.received = fetcher.bytes_in
                 self.progress.moved(fetched=len(made))
                 del left[frame.first]
-        except (SourceError, Damaged, Missing):  # a patch only saves bytes: without it the blocks are fetched
+        except (SourceError, Damaged, Missing, DiskFault):  # a patch only saves bytes: without, the blocks are fetched
             pass
         return list(left.values())
 
@@ -372,9 +372,12 @@ class Writer:
 
 
 def scan(source: Device, size: int, alive: Callable[[], None]) -> bytes:
-    """The digest of each of its first blocks. `alive` is called on the way."""
+    """The digest of each of its first blocks; of one that cannot be read, a digest that no release has.
+
+    `alive` is called on the way.
+    """
     found = []
-    for piece in device.stream(source, 0, min(size, source.size)):
+    for piece in device.stream(Forgiving(source), 0, min(size, source.size)):
         alive()
         empty = len(piece) == PIECE and piece.tobytes() == _EMPTY
         found.append(ZERO * (len(piece) // BLOCK) if empty else digests(piece))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orlop.errors import BadInput, Missing
+from orlop.errors import BadInput, Missing, NoSpace
 from orlop.model.index import BLOCK
 from orlop.model.version import Version
 from orlop.node.update import verity
@@ -115,7 +115,7 @@ def test_a_disk_in_a_file(tmp_path: Path) -> None:
     mine, other = disk.slots()
     with disk.writing(other.usr) as partition:
         partition.write(b"x" * BLOCK, 0)
-        with pytest.raises(OSError, match="leaves its partition"):
+        with pytest.raises(NoSpace, match="leaves its partition"):
             partition.write(b"x" * BLOCK, partition.size - 100)
         partition.flush()
     with disk.reading(mine.usr) as usr, disk.reading(mine.verity) as tree:

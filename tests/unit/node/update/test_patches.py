@@ -44,12 +44,14 @@ def patched() -> tuple[Release, bytes, Patch]:
     return NEW.with_patches(patch), blob, patch
 
 
-def install(folder: Path, new: Release, blob: bytes | None) -> tuple[int, Medium]:
-    """Bytes fetched, and the disk; the update verified and published."""
+def install(folder: Path, new: Release, blob: bytes | None, *, unreadable: int | None = None) -> tuple[int, Medium]:
+    """Bytes fetched, and the disk; the update verified and published. `unreadable` is a block of the running slot."""
     new.publish(folder)
     if blob is not None:
         (folder / new.index.patches[0].blob.path).write_bytes(blob)
     medium = machine.install(OLD)
+    if unreadable is not None:
+        medium.unreadable.add(machine.windows(medium)[1].start // BLOCK + unreadable)
     writer = Writer(machine.disk_of(medium, OLD.index.root_hash), machine.esp_of(medium, random.Random(0)), OLD.version)
     fetcher = Fetcher([FolderSource(folder)], sleep=lambda _: None)
     writer.prepare(new.index)
@@ -75,6 +77,12 @@ def test_a_patch_that_is_not_what_it_should_be_costs_only_bytes(tmp_path: Path, 
     new, blob, _ = patched()
     spoilt = {"missing": None, "other bytes": bytes(len(blob)), "cut short": blob[:50]}[how]
     install(tmp_path, new, spoilt)
+
+
+def test_a_patch_over_a_block_that_cannot_be_read_costs_only_bytes(tmp_path: Path) -> None:
+    new, blob, patch = patched()
+    _, medium = install(tmp_path, new, blob, unreadable=patch.frames[0].old_first)
+    assert medium.unreadable, "the running slot is not written to"
 
 
 def test_a_patch_that_makes_other_blocks_is_not_believed(tmp_path: Path) -> None:
