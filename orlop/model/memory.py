@@ -4,7 +4,8 @@ Everything that matters for whether the machine can boot is on the disk, not her
 out from slots and UKIs where it is (`orlop.model.facts`). What only memory knows is what people asked for (hold), what
 was learnt (the deny list's reasons), and when to try again.
 
-Invariant: what `decode` returns is valid; a moment is UTC, in whole seconds.
+Invariant: what `decode` returns is valid; a moment is UTC, in whole seconds. Reasons are lines, whatever was written
+down: a record with something else in them is no reason to forget the rest.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ from typing import Any
 
 from orlop.errors import BadInput
 from orlop.model import update
+from orlop.model.line import line
 from orlop.model.update import Idle, State, Target
 from orlop.model.version import Version
 
 FREE, ASKED, HELD, KEPT = "free", "asked", "held", "kept"
 BY_STRATEGY, NOW, BY_HAND = "by-strategy", "now", "by-hand"
 MAX_EXCERPT = 4000  # characters of a console kept with a denied version
+MAX_FAILURE = 1000  # characters of what went wrong, of which an answer from outside is a part
 
 
 @dataclass(frozen=True)
@@ -112,9 +115,9 @@ def decode(values: object) -> Memory:
     return Memory(
         state=update.from_json(values.get("state")),
         denied=tuple(_denied(d) for d in denied),
-        hold=_get(values, "hold", str),
+        hold=line(_get(values, "hold", str)),
         offer=None if values.get("offer") is None else _target(values["offer"]),
-        failure=_get(values, "failure", str),
+        failure=line(_get(values, "failure", str), MAX_FAILURE),
         failures=_get(values, "failures", int),
         lock=_get(values, "lock", _lock),
         reboot=_get(values, "reboot", _reboot),
@@ -128,9 +131,8 @@ def _denied(values: object) -> Denied:
     at = _get(values, "at", _moment_or_none)
     if at is None:
         raise BadInput("an entry of the deny list has no time")
-    return Denied(
-        Version.parse(_get(values, "version", str)), _get(values, "reason", str), at, _get(values, "excerpt", str)
-    )
+    reason = line(_get(values, "reason", str), MAX_FAILURE)
+    return Denied(Version.parse(_get(values, "version", str)), reason, at, _get(values, "excerpt", str))
 
 
 def _target_json(target: Target) -> dict[str, str]:

@@ -92,6 +92,13 @@ class Fields:
             raise Wrong(f"{self.at(key)} has characters that cannot be printed")
         return found
 
+    def line(self, key: str, most: int, *, empty: bool = False) -> str:
+        """At most `most` characters in one line, all of them printable."""
+        found = self.text(key, most, empty=empty)
+        if "\n" in found:
+            raise Wrong(f"{self.at(key)} has more than one line")
+        return found
+
     def number(self, key: str, least: int, most: int) -> int:
         found = self.value(key, int)
         if not least <= found <= most:

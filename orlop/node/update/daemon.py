@@ -24,6 +24,7 @@ from typing import Any, Protocol
 from orlop.errors import BadInput, Busy, OrlopError
 from orlop.model import status
 from orlop.model.decide import Rest, Step
+from orlop.model.line import MOST, line
 from orlop.model.memory import BY_HAND, NOW
 from orlop.model.strict import Fields
 from orlop.model.update import KINDS, Booted, Failed, Healthy, Target
@@ -40,6 +41,7 @@ LOOK_SECONDS = 60.0  # between two looks at a machine where nothing is to be don
 CHANGE_SECONDS = 300.0  # that a change may wait for the engine
 AGAIN = timedelta(minutes=5)  # after which a reboot that did not come is asked for again
 TELL_SECONDS = 1.0  # between two status lines
+MAX_SAID = 2000  # characters of a line of the log
 
 
 class Interrupted(Exception):
@@ -75,7 +77,7 @@ class Daemon:
         *,
         problem: str = "",
         clock: Callable[[], float] = time.monotonic,
-        say: Callable[[str], None] = lambda text: print(text, flush=True),
+        say: Callable[[str], None] = lambda text: print(line(text, MAX_SAID), flush=True),
         tell: Callable[[str], None] = notify,
     ) -> None:
         self.engine, self.offers, self.settings, self.host, self.problem = engine, offers, settings, host, problem
@@ -160,7 +162,8 @@ class Daemon:
         self._meter.moved(progress)
         if self._clock() - self._told_at >= TELL_SECONDS:
             self._told_at = self._clock()
-            self._tell(f"WATCHDOG=1\nSTATUS={status.headline(self.document())}")
+            self._tell("WATCHDOG=1")
+            self._tell(f"STATUS={status.headline(self.document())}")
         if self._busy and not self._changes.empty():
             raise Interrupted
 
@@ -299,7 +302,7 @@ class Daemon:
                 return {"message": "the machine reboots into the other version"}
             case "hold":
                 values.only("reason")
-                engine.hold(values.value("reason", str, ""))
+                engine.hold(values.line("reason", MOST, empty=True) if values.has("reason") else "")
                 return {"message": f"updates are held: {engine.memory.hold}"}
             case "unhold":
                 values.only()

@@ -5,7 +5,8 @@
 
 The body is {"client_params": {"group": …, "id": …}}, and the header `fleet-lock-protocol: true` keeps strays away. Both
 requests may be repeated: whoever holds a slot gets it again, whoever gave it back may do so twice. Any other answer is
-a refusal with {"kind": …, "value": …}. Source: the protocol's page in Zincati's documentation.
+a refusal with {"kind": …, "value": …}, of which a line is shown. Source: the protocol's page in Zincati's
+documentation.
 
 Invariant: a lock is only ever given back for a machine that said so itself; nothing here decides when.
 """
@@ -20,6 +21,7 @@ import urllib.parse
 from dataclasses import dataclass
 
 from orlop.errors import BadInput, Busy
+from orlop.model.line import line
 from orlop.node.update.source import Unreachable
 
 GROUP = re.compile(r"[a-zA-Z0-9.-]+", re.ASCII)
@@ -81,6 +83,6 @@ class FleetLock:
 def _words(status: int, answer: bytes) -> str:
     try:
         about = json.loads(answer)
-        return f"{about['value']} ({about['kind']})"
-    except (ValueError, KeyError, TypeError):
+        return line(f"{about['value']} ({about['kind']})")
+    except (ValueError, KeyError, TypeError, RecursionError):
         return f"status {status}"

@@ -19,11 +19,13 @@ from pathlib import Path
 from orlop.errors import Missing
 from orlop.files import write_atomic
 from orlop.model.decide import Health
-from orlop.model.memory import MAX_EXCERPT
+from orlop.model.line import line
+from orlop.model.memory import MAX_EXCERPT, MAX_FAILURE
 from orlop.model.version import Version
 from orlop.node.update.device import faults
 
 LARGEST = 1 << 20  # bytes that are read of any such file
+MAX_WORDS = 1000  # characters that systemd is told at a time
 APP = b"orlop-update"
 _SSH = re.compile(r"sshd(-session)?: [^ @]+@pts/\d+")  # how sshd calls the process of a session with a terminal
 _USRHASH = re.compile(r"(?:^|\s)usrhash=([0-9a-f]{64})(?:\s|$)")
@@ -66,7 +68,7 @@ class Host:
             found = json.loads(self._text("run/orlop/health.json"))
             if found["boot"] != self.boot_id():
                 return Health()
-            return Health({"good": True, "bad": False}[found["verdict"]], str(found["reason"]))
+            return Health({"good": True, "bad": False}[found["verdict"]], line(str(found["reason"]), MAX_FAILURE))
         except (ValueError, KeyError, TypeError, RecursionError):
             return Health()
 
@@ -115,7 +117,10 @@ class Host:
 
 
 def notify(words: str, *, address: str | None = None) -> None:
-    """Tell systemd, as sd_notify(3): lines of `READY=1`, `STATUS=…`, `WATCHDOG=1`. Without systemd, nothing."""
+    """Tell systemd, as sd_notify(3), one of `READY=1`, `STATUS=…`, `WATCHDOG=1`. Without systemd, nothing.
+
+    It is sent as one line, whatever is in it: a second one would be another message.
+    """
     import socket  # slow to load where machines are emulated, and not needed to look at a disk
 
     where = os.environ.get("NOTIFY_SOCKET") if address is None else address
@@ -124,6 +129,6 @@ def notify(words: str, *, address: str | None = None) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as to:
         try:
             to.connect("\0" + where[1:] if where.startswith("@") else where)
-            to.send(words.encode())
+            to.send(line(words, MAX_WORDS).encode())
         except OSError:
             return  # who is not there to hear it needs not be told

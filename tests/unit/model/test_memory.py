@@ -9,19 +9,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orlop.errors import BadInput
-from orlop.model.memory import ASKED, FREE, HELD, KEPT, MAX_EXCERPT, Denied, Memory, decode, encode
+from orlop.model.line import MOST, line
+from orlop.model.memory import ASKED, FREE, HELD, KEPT, MAX_EXCERPT, MAX_FAILURE, Denied, Memory, decode, encode
 from orlop.model.update import Idle, Rebooting, Staged, Target
 from orlop.model.version import Version
 
 V1, V2 = Version.parse("20261201.1"), Version.parse("20261202.1")
 NOW = datetime(2026, 12, 1, tzinfo=UTC)
 targets = st.builds(Target, st.sampled_from([V1, V2]), st.just("ab" * 32), st.sampled_from(["newer", "named"]))
+lines = st.text().map(line)
 moments = st.none() | st.integers(0, 4_000_000_000).map(lambda s: datetime.fromtimestamp(s, UTC))
 memories = st.builds(
     Memory,
     state=st.just(Idle()) | st.builds(Staged, targets) | st.builds(Rebooting, targets, st.just(V1)),
-    denied=st.lists(st.builds(Denied, st.just(V2), st.text(), st.just(NOW), st.text()), max_size=2).map(tuple),
-    hold=st.text(), offer=st.none() | targets, checked_at=moments, failure=st.text(), failures=st.integers(0, 99),
+    denied=st.lists(st.builds(Denied, st.just(V2), lines, st.just(NOW), st.text()), max_size=2).map(tuple),
+    hold=lines, offer=st.none() | targets, checked_at=moments, failure=lines, failures=st.integers(0, 99),
     retry_at=moments, reboot_wanted_at=moments, lock=st.sampled_from([FREE, ASKED, HELD, KEPT]),
 )  # fmt: skip
 
@@ -29,6 +31,22 @@ memories = st.builds(
 @given(memories)
 def test_a_memory_is_read_back(memory: Memory) -> None:
     assert decode(encode(memory)) == memory
+
+
+@given(st.text(st.characters(), max_size=2 * MOST))
+def test_text_from_outside_becomes_a_line(text: str) -> None:
+    made = line(text)
+    assert len(made) <= MOST and made.isprintable() and line(made) == made
+    assert made == text or not text.isprintable() or len(text) > MOST
+
+
+def test_what_an_older_version_wrote_down_is_read_as_lines() -> None:
+    wild = "\udcff\nWATCHDOG=trigger\x1b[2J" + "x" * 70_000
+    found = decode(encode(Memory(hold=wild, failure=wild, denied=(Denied(V2, wild, NOW),), failures=3)))
+    assert found.failures == 3
+    for text in (found.hold, found.failure, found.denied[0].reason):
+        assert text.startswith("\N{REPLACEMENT CHARACTER} WATCHDOG=trigger") and text.isprintable()
+        assert len(text) <= MAX_FAILURE
 
 
 @given(memories, st.data())

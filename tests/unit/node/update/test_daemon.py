@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import json
+import socket
 import threading
 from pathlib import Path
 from typing import Any
@@ -11,11 +14,12 @@ import pytest
 
 from orlop.errors import BadInput, Busy, OrlopError
 from orlop.model import status
+from orlop.model.memory import Memory
 from orlop.model.reboot import Immediate, Off
 from orlop.model.update import Staged, Target
 from orlop.node.update.daemon import LOOK_SECONDS, WATCH_SECONDS, Change, Daemon
 from orlop.node.update.fetch import Fetcher
-from orlop.node.update.host import Host
+from orlop.node.update.host import Host, notify
 from tests.unit.node.update.daemons import SECOND, V1, V2, V3, Machine
 
 
@@ -130,6 +134,9 @@ def test_a_change_from_another_thread_waits_for_the_loop(machine: Machine) -> No
         ("rollback", {}, "there is no other version"),
         ("rollback", {"x": 1}, "x is unknown"),
         ("hold", {"reason": 7}, "reason is no text"),
+        ("hold", {"reason": "\udcff"}, "reason has characters that cannot be printed"),
+        ("hold", {"reason": "a\nWATCHDOG=trigger"}, "reason has more than one line"),
+        ("hold", {"reason": "x" * 201}, "reason has 201 characters"),
         ("unhold", {"reason": ""}, "reason is unknown"),
         ("allow", {"version": str(V2)}, "is not on the deny list"),
         ("allow", {}, "version is missing"),
@@ -143,6 +150,27 @@ def test_what_cannot_be_done_is_refused_and_changes_nothing(
     with pytest.raises(OrlopError, match=says):
         machine.ask(name, **values)
     assert machine.world.engine.memory == before
+
+
+def test_text_that_an_older_version_wrote_down_ends_no_daemon(
+    machine: Machine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wild = "\udcff\nWATCHDOG=trigger"
+    machine.world.engine.journal.save(Memory(hold=wild, failure=wild))
+    machine.world.start_engine()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        tell = functools.partial(notify, address=str(tmp_path / "notify"))
+        daemon = Daemon(machine.world.engine, machine.place, machine.settings, Host(machine.top), tell=tell)
+        machine.world.offered = SECOND.target
+        machine.publish(SECOND)
+        for _ in range(3):
+            daemon.turn()
+        assert "are held" in daemon.document()["reason"] and "WATCHDOG=trigger" in capsys.readouterr().out
+        systemd.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                assert b"\n" not in systemd.recv(4096)
 
 
 def test_back_by_hand(machine: Machine) -> None:

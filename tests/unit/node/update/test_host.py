@@ -108,3 +108,5 @@ def test_systemd_is_told_where_it_listens(tmp_path: Path) -> None:
         there.bind(str(tmp_path / "notify"))
         notify("READY=1", address=str(tmp_path / "notify"))
         assert there.recv(100) == b"READY=1"
+        notify("STATUS=held: a\nWATCHDOG=trigger\udcff", address=str(tmp_path / "notify"))
+        assert there.recv(100) == "STATUS=held: a WATCHDOG=trigger\ufffd".encode()

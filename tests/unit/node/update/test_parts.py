@@ -180,6 +180,13 @@ def test_the_lock_is_asked_for_and_given_back() -> None:
         (409, b'{"kind": "failed_lock", "value": "all slots are taken"}', r"all slots are taken \(failed_lock\)"),
         (500, b"<html>", "status 500"),
         (404, b"[]", "status 404"),
+        (409, b"[" * 60_000, "status 409"),
+        (
+            409,
+            b'{"kind": "k", "value": "no\\nMAINPID=1\\ud800\\u001b[2J"}',
+            "refuses: no MAINPID=1\ufffd\ufffd.2J .k.$",
+        ),
+        (409, b'{"kind": "k", "value": "' + b"x" * 60_000 + b'"}', "refuses: x{199}…$"),
     ],
 )
 def test_a_refusal_has_the_service_s_words(status: int, answer: bytes, words: str) -> None:
