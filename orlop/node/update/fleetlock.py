@@ -21,8 +21,10 @@ import urllib.parse
 from dataclasses import dataclass
 
 from orlop.errors import BadInput, Busy
+from orlop.model.address import web_problem
 from orlop.model.line import line
 from orlop.node.update.source import Unreachable
+from orlop.trust.route import public
 
 GROUP = re.compile(r"[a-zA-Z0-9.-]+", re.ASCII)
 TIMEOUT_SECONDS = 30.0
@@ -43,9 +45,8 @@ class FleetLock:
     timeout: float = TIMEOUT_SECONDS
 
     def __post_init__(self) -> None:
-        parts = urllib.parse.urlsplit(self.url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise BadInput(f"{self.url!r} is no lock service", hint="use http://… or https://…")
+        if why := web_problem(self.url):
+            raise BadInput(f"{public(self.url)!r} is no lock service: {why}", hint="use http://… or https://…")
         if not GROUP.fullmatch(self.group):
             raise BadInput(f"{self.group!r} is no group of a lock", hint="use letters, digits, dots and dashes")
 
@@ -72,7 +73,7 @@ class FleetLock:
             connection.request("POST", f"{parts.path.rstrip('/')}/{deed}", body, headers)
             response = connection.getresponse()
             status, answer = response.status, response.read(_LARGEST)
-        except (OSError, http.client.HTTPException) as e:
+        except (OSError, http.client.HTTPException, ValueError) as e:
             raise Unreachable(f"the lock service {host} does not answer: {str(e) or type(e).__name__}") from None
         finally:
             connection.close()

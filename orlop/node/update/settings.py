@@ -17,6 +17,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from orlop.errors import BadInput
+from orlop.model.address import place_problem, web_problem
 from orlop.model.channel import NAME
 from orlop.model.decide import Settings
 from orlop.model.polling import SPREAD
@@ -24,7 +25,6 @@ from orlop.model.reboot import Immediate, Off, Strategy, Window
 from orlop.model.strict import Fields
 from orlop.model.version import Version
 from orlop.node.update.fleetlock import FleetLock
-from orlop.node.update.source import source
 from orlop.trust.route import public
 
 PLACE = Path("/etc/orlop/update.toml")
@@ -133,9 +133,9 @@ def _bandwidth(text: str) -> int:
 
 
 def _proxy(url: str) -> str:
-    if not url.startswith("http://"):
-        raise BadInput(f"proxy: {public(url)!r} is none", hint="use http://HOST:PORT")
-    source(url)
+    why = web_problem(url) if url.startswith("http://") else "it must begin with http://"
+    if why:
+        raise BadInput(f"proxy: {public(url)!r} is none: {why}", hint="use http://HOST:PORT")
     return url
 
 
@@ -182,7 +182,8 @@ def _lock(table: Fields) -> tuple[str, str]:
 
 
 def _url(url: str) -> str:
-    if not url.startswith(("http://", "https://", "file:///")):
-        raise BadInput(f"urls: {url!r} is nowhere to fetch from", hint="use http://…, https://… or file:///folder")
-    source(url)
+    why = place_problem(url) if url.startswith("file:///") else web_problem(url)
+    if why:
+        hint = "use http://…, https://… or file:///folder"
+        raise BadInput(f"urls: {public(url)!r} is nowhere to fetch from: {why}", hint=hint)
     return url

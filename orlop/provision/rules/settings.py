@@ -7,6 +7,7 @@ import binascii
 import re
 from dataclasses import replace
 
+from orlop.model.address import web_problem
 from orlop.provision.report import Report
 from orlop.provision.rules import units, urls
 from orlop.provision.rules.unitfile import parse
@@ -101,7 +102,7 @@ def _update(update: Obj, report: Report) -> None:
         report.error(window.at("minutes"), "a window is open for 1 to 1440 minutes")
     _match(window, "timezone", _ZONE, "a name as in `Europe/Berlin`", report)
     lock = update.obj("lock")
-    if lock.has("url") and (reason := urls.http_problem(lock.text("url") or "")):
+    if lock.has("url") and (reason := _web_problem(lock.text("url") or "")):
         report.error(lock.at("url"), f"url: {reason}")
     _match(lock, "group", r"[A-Za-z0-9.-]+", "letters, digits, `.` and `-`", report)
 
@@ -111,7 +112,7 @@ def _update_network(update: Obj, report: Report) -> None:
     if update.text("bandwidth") in [f"{n}k" for n in range(1, 10)]:
         report.error(update.at("bandwidth"), f"bandwidth cannot be {update.text('bandwidth')!r}", "10k is the least")
     proxy = update.text("proxy")
-    if proxy is not None and (urls.http_problem(proxy) or urls.scheme(proxy) != "http"):
+    if proxy is not None and (_web_problem(proxy) or urls.scheme(proxy) != "http"):
         report.error(update.at("proxy"), "proxy: it must be http://HOST:PORT", "the proxy itself is spoken to in http")
     hosts = update.seq("no_proxy")
     for host, place in zip(hosts.texts(), hosts.places, strict=True):
@@ -155,11 +156,16 @@ def _cluster(cluster: Obj, report: Report) -> None:
 def _urls(obj: Obj, name: str, schemes: tuple[str, ...], report: Report) -> None:
     value = obj.seq(name)
     for url, place in zip(value.texts(), value.places, strict=True):
-        reason = urls.http_problem(url)
+        reason = _web_problem(url)
         if not reason and urls.scheme(url) not in schemes:
             reason = "it must begin with https://"
         if reason:
             report.error(place, f"{name}: {reason}")
+
+
+def _web_problem(url: str) -> str:
+    """A URL for a program of this system, not for Ignition alone."""
+    return urls.http_problem(url) or web_problem(url)
 
 
 def _quadlet(quadlet: Obj, report: Report) -> None:

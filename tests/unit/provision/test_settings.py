@@ -213,6 +213,18 @@ CLUSTER = "servers: [https://a], token: t, ca_hash: 'sha256:" + "0" * 64 + "'"
         ("update: {urls: ['https://a', 'https://a']}", "'https://a' is given twice"),
         ("update: {lock: {group: a}}", "url is missing"),
         ("update: {lock: {url: x}}", "url: it has no scheme"),
+        ("update: {lock: {url: 'http://h:99999/'}}", "url: the port is no number up to 65535"),
+        (
+            "update: {lock: {url: 'http://h/é'}}",
+            "url: it holds a space or a character beyond ASCII: write a host as xn--…, others as %XX",
+        ),
+        (
+            "update: {urls: ['https://höst']}",
+            "urls: it holds a space or a character beyond ASCII: write a host as xn--…, others as %XX",
+        ),
+        ("update: {urls: ['https://h:99999']}", "urls: the port is no number up to 65535"),
+        ("update: {urls: ['https://[1.2.3.4]']}", "urls: the address in brackets is malformed"),
+        ("update: {proxy: 'http://a..b'}", "proxy: it must be http://HOST:PORT"),
         ("health: {timeout: 60}", "timeout cannot be '60'"),
         ("health: {timeout: 0s}", "timeout cannot be '0s'"),
         ("health: {timeout: 11m}", "timeout cannot be '11m'"),

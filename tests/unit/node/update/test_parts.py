@@ -199,6 +199,9 @@ def test_a_lock_service_that_is_not_there() -> None:
         FleetLock("http://127.0.0.1:1", "7f1c", timeout=2).take()
     with pytest.raises(BadInput, match="no lock service"):
         FleetLock("lock.example", "7f1c")
+    with pytest.raises(BadInput, match="'http://h:99999/' is no lock service: the port") as e:
+        FleetLock("http://u:secret@h:99999/", "7f1c")
+    assert "secret" not in e.value.message
     with pytest.raises(BadInput, match="no group"):
         FleetLock("http://lock.example", "7f1c", "all of them")
 

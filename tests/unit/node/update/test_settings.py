@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import urllib.request
@@ -20,6 +21,7 @@ from orlop.model.version import Version
 from orlop.node.update.fleetlock import FleetLock
 from orlop.node.update.settings import UpdateSettings, load, parse
 from orlop.provision.translate import translate
+from orlop.trust.route import route
 
 EVERYTHING = """\
 update:
@@ -110,8 +112,18 @@ def test_without_a_file_the_defaults_count(tmp_path: Path) -> None:
         ("format = 1\nurls = [1]", "urls[0] is no text"),
         ("format = 1\nurls = ['ftp://a.example']", "urls: 'ftp://a.example' is nowhere to fetch from"),
         ("format = 1\nurls = ['https://']", "'https://' is nowhere to fetch from"),
+        ("format = 1\nurls = ['http://u:secret@[bad']", "urls: '[bad' is nowhere to fetch from: the address in"),
+        ("format = 1\nurls = ['http://h:99999/']", "the port is no number up to 65535"),
+        ("format = 1\nurls = ['http://h/é']", "it holds a space or a character beyond ASCII"),
+        ("format = 1\nurls = ['http://a..b/']", "a part of the host name is empty"),
+        ("format = 1\nurls = ['file:///a%00b']", "it holds a character that cannot be in a name"),
+        ("format = 1\nproxy = 'http://[bad'", "the address in brackets is malformed"),
+        ("format = 1\nproxy = 'http://h:99999'", "the port is no number up to 65535"),
+        ("format = 1\n[lock]\nurl = 'http://[bad'", "is no lock service: the address in brackets is malformed"),
+        ("format = 1\n[lock]\nurl = 'http://h:99999'", "is no lock service: the port is no number up to 65535"),
+        ("format = 1\n[lock]\nurl = 'http://höst'", "is no lock service: it holds a space or a character beyond ASCII"),
         ("format = 1\nproxy = 'https://a:s@b.example'", "proxy: 'https://b.example' is none"),
-        ("format = 1\nproxy = 'http://'", "is nowhere to fetch from"),
+        ("format = 1\nproxy = 'http://'", "proxy: 'http://' is none: it names no host"),
         ("format = 1\nno_proxy = ['a, b']", "no_proxy: 'a, b' is no host"),
         ("format = 1\nbandwidth = 5", "bandwidth is no text"),
         ("format = 1\nbandwidth = '9k'", "bandwidth: '9k' cannot be"),
@@ -147,6 +159,32 @@ def test_what_is_wrong_is_named_and_nothing_of_the_file_counts(tmp_path: Path, t
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="cannot be read: Is a directory"):
         load(tmp_path)
+
+
+_WORDS = """http:// https:// HTTPS:// a b.example [::1] [::1%25eth0] [v1.a] [bad 256.1.1.1 :80 :99999 :0x1 .. u:p@ %20
+    %zz // xn--a é \u2024 \u0130 [ ] : / @ ? # % ."""
+_PARTS = st.sampled_from([*_WORDS.split(), " ", "\t", "a" * 64])
+ADDRESSES = st.lists(_PARTS, max_size=6).map("".join) | st.lists(_PARTS, max_size=4).map(
+    lambda parts: "http://" + "".join(parts)
+)
+
+
+@given(ADDRESSES, st.sampled_from(["urls: ['{}']", "proxy: '{}'", "lock: {{url: '{}'}}"]))
+def test_an_address_that_a_configuration_takes_can_be_used_by_the_machine(url: str, key: str) -> None:
+    found = translate(f"variant: orlop\nversion: 1.0.0\nupdate:\n  {key.format(url)}\n".encode())
+    if found.ignition is None:
+        assert found.report.entries
+        return
+    settings = parse(written(f"update:\n  {key.format(url)}\n"))
+    for address in filter(None, (*settings.urls, settings.proxy, settings.lock and settings.lock[0])):
+        way = route(address)
+        assert way.target.isascii() and (way.url.hostname or "").encode("idna")
+
+
+@given(ADDRESSES, st.sampled_from(["urls = ['{}']", "proxy = '{}'", "[lock]\nurl = '{}'"]))
+def test_no_address_is_more_than_refused(url: str, key: str) -> None:
+    with contextlib.suppress(BadInput):
+        parse(("format = 1\n" + key.format(url)).encode())
 
 
 @given(st.one_of(st.binary(max_size=200), st.text(max_size=200).map(lambda t: ("format = 1\n" + t).encode())))
