@@ -33,7 +33,9 @@ from orlop.node.update.engine import Engine
 from orlop.node.update.host import Host, notify
 from orlop.node.update.meter import Meter
 from orlop.node.update.settings import UpdateSettings
+from orlop.node.update.unsigned import MAX_URL
 from orlop.node.update.writer import Progress
+from orlop.trust.route import public
 
 STATES = tuple(kind.__name__.lower() for kind in KINDS)
 WATCH_SECONDS = 2.0  # between two looks at a boot that is yet to be judged
@@ -52,6 +54,8 @@ class Named(Protocol):
     """Versions that people ask for, and what is said of those that they do not (`orlop.node.update.offers`)."""
 
     def named(self, version: Version | None, place: str = "", *, unsigned_too: bool = False) -> Target: ...
+
+    def taken(self) -> None: ...
 
     def where(self) -> str: ...
 
@@ -317,12 +321,13 @@ class Daemon:
         values.only("to", "from", "allow_unsigned", "reboot")
         version = values.version("to") if values.has("to") else None
         reboot = NOW if values.value("reboot", bool, True) else BY_HAND
-        place = values.value("from", str, "")
-        self._say(f"asked to update{f' to {version}' if version else ''}{f' from {place}' if place else ''}")
+        place = values.line("from", MAX_URL, empty=True) if values.has("from") else ""
+        self._say(f"asked to update{f' to {version}' if version else ''}{f' from {public(place)}' if place else ''}")
         target: Target | None
         if place or version:
             target = self.offers.named(version, place, unsigned_too=values.value("allow_unsigned", bool, False))
             engine.go_to(target, reboot)
+            self.offers.taken()
         else:
             target = engine.look(reboot)
         if target is None:

@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from orlop.errors import BadInput, OrlopError
+from orlop.model.address import place_problem
 from orlop.model.index import Index
 from orlop.model.policy import Go
 from orlop.model.update import Target
@@ -21,16 +22,23 @@ from orlop.node.update.catalog import Repository
 from orlop.node.update.engine import Catalog
 from orlop.node.update.fetch import Fetcher, Pace
 from orlop.node.update.unsigned import Choice, Folder
+from orlop.trust.route import public
+
+HINT = "use http://…, https://…, file:///folder or the path of a folder"
 
 
 class Offers:
-    """A `Catalog`. `make` gives the repository at an address, with the machine's own keys."""
+    """A `Catalog`. `make` gives the repository at an address, with the machine's own keys.
+
+    What `named` finds is kept for `taken`: only then is it what this machine goes on with.
+    """
 
     def __init__(
         self, repository: Repository, folder: Path, make: Callable[[str], Repository], pace: Pace | None = None
     ) -> None:
         self.repository, self._folder, self._make, self._pace = repository, folder, make, pace
         self._named: tuple[Choice, Catalog] | None = None
+        self._asked: tuple[Choice, Catalog] | None = None
         self._recall()
 
     def _recall(self) -> None:
@@ -62,6 +70,8 @@ class Offers:
 
     def named(self, version: Version | None, place: str = "", *, unsigned_too: bool = False) -> Target:
         """The version that was asked for, at `place` or where this machine gets its own. Raises OrlopError."""
+        if why := place_problem(place):
+            raise BadInput(f"{public(place)!r} is nowhere to fetch from: {why}", hint=HINT)
         catalog: Catalog
         if unsigned_too:
             if not place:
@@ -69,21 +79,26 @@ class Offers:
             folder = Folder(place, pace=self._pace)
             catalog, target = folder, folder.named(version)
         elif version is None:
-            raise BadInput(f"{place} may have many versions", hint="name one: --to VERSION")
+            raise BadInput(f"{public(place)} may have many versions", hint="name one: --to VERSION")
         else:
             repository = self._make(place) if place else self.repository
             catalog, target = repository, repository.named(version)
-        choice = Choice(place, target.version, unsigned_too)
-        if place:
+        self._asked = (Choice(place, target.version, unsigned_too), catalog)
+        return target
+
+    def taken(self) -> None:
+        """The machine goes to what was named last: remember from where. Raises NoSpace, DiskFault."""
+        assert self._asked is not None
+        self._named = self._asked
+        choice, _ = self._named
+        if choice.url:
             unsigned.remember(self._folder, choice)
         else:
             unsigned.forget(self._folder)
-        self._named = (choice, catalog)
-        return target
 
     def where(self) -> str:
-        """The address that was named last, empty when none was."""
-        return self._named[0].url if self._named else ""
+        """The address that was named last, without login; empty when none was."""
+        return public(self._named[0].url) if self._named else ""
 
     def reason(self) -> str:
         """Why the repository offers nothing now, in its policy's words; empty when it does, or was not asked yet."""

@@ -11,7 +11,7 @@ from orlop.model.decide import Settings
 from orlop.model.reboot import Immediate, Off
 from orlop.model.update import Target
 from orlop.model.version import Version
-from orlop.node.update.daemon import Change, Daemon
+from orlop.node.update.daemon import Change, Daemon, Named
 from orlop.node.update.host import Host
 from orlop.node.update.settings import UpdateSettings
 from tests.simulators.releases import Release, release
@@ -37,6 +37,8 @@ class Place:
             raise Missing(f"there is no {version}", hint="look again")
         return found.target
 
+    def taken(self) -> None: ...
+
     def where(self) -> str:
         return self.asked[-1][1] if self.asked else ""
 
@@ -56,9 +58,10 @@ class Machine:
         self.log: list[str] = []
         self.daemon = self.start()
 
-    def start(self) -> Daemon:
+    def start(self, offers: Named | None = None) -> Daemon:
+        offers = offers or self.place
         return Daemon(
-            self.world.engine, self.place, self.settings, Host(self.top), say=self.log.append, tell=self.told.append
+            self.world.engine, offers, self.settings, Host(self.top), say=self.log.append, tell=self.told.append
         )
 
     @property
