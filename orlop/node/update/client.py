@@ -8,6 +8,7 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import time
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,14 @@ class _Connection(http.client.HTTPConnection):
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self._path))
+        end = time.monotonic() + SECONDS
+        while True:
+            try:
+                return self.sock.connect(str(self._path))
+            except BlockingIOError:  # others wait to be let in, unix(7)
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.02)
 
 
 def ask(method: str, path: str, values: dict[str, Any] | None = None, *, at: Path = SOCKET) -> dict[str, Any]:

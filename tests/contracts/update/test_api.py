@@ -8,15 +8,20 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from orlop.errors import BadInput, Missing, NoSpace, OrlopError
+from orlop.model.strict import Wrong
 from orlop.node.update.api import LARGEST, MOST, Deeds, Server
 from orlop.node.update.client import ask, the_status
+from orlop.node.update.device import DiskFault
+from orlop.node.update.fleetlock import Refused
 
 STATUS = {"format": 1, "denied": [{"version": "20261202.1"}]}
 
@@ -98,6 +103,25 @@ def test_what_the_engine_refuses_comes_back_in_its_words(
     assert (caught.value.message, caught.value.hint) == (error.message, "look")
 
 
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (BadInput(""), 400),
+        (Wrong(""), 400),
+        (Missing(""), 404),
+        (Refused(""), 409),
+        (NoSpace(""), 507),
+        (DiskFault(""), 502),
+        (OrlopError(""), 502),
+    ],
+)
+def test_an_error_has_its_status_and_so_have_those_that_are_of_its_kind(
+    at: Path, machine: Machine, error: OrlopError, status: int
+) -> None:
+    machine.error = error
+    assert raw(at, b"POST /v1/rollback HTTP/1.0\r\n\r\n").split()[1] == str(status).encode()
+
+
 @pytest.mark.parametrize("path", ["/", "/v1", "/v1/", "/v2/status", "/v1/allow", "/v1/denylist/", "update"])
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT"])
 def test_paths_that_are_not_there(at: Path, machine: Machine, method: str, path: str) -> None:
@@ -144,6 +168,42 @@ def test_more_connections_than_there_are_places_for(at: Path) -> None:
         except Missing:
             continue
     raise AssertionError("the places were not given back")
+
+
+@pytest.mark.parametrize("head", [b"", b"POST /v1/hold HTTP/1.0\r\nContent-Length: 9000\r\n\r\n"])
+def test_who_drips_is_given_up(tmp_path: Path, machine: Machine, head: bytes) -> None:
+    path = tmp_path / "hasty.sock"
+    server = Server(Deeds(lambda: STATUS, lambda: "", machine.change), path, seconds=0.5)
+    server.start()
+    begun = time.monotonic()
+    with socket.socket(socket.AF_UNIX) as to:
+        to.connect(str(path))
+        to.sendall(head)
+        with suppress(BrokenPipeError):
+            while time.monotonic() < begun + 20:
+                to.send(b" ")
+                time.sleep(0.02)
+    assert time.monotonic() < begun + 20
+    server.shutdown()
+    server.server_close()
+    assert not machine.changes
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becoming somebody else needs root")
+def test_nobody_else_takes_root_s_places(at: Path) -> None:
+    script = (
+        "import os, socket, sys; os.setgid(65534); os.setuid(65534)\n"
+        "held = [socket.socket(socket.AF_UNIX) for _ in range(int(sys.argv[2]))]\n"
+        "for to in held: to.connect(sys.argv[1])\n"
+        "print(flush=True); sys.stdin.read()\n"
+    )
+    for folder in at.parents[:-2]:
+        folder.chmod(folder.stat().st_mode | 0o011)
+    argv = [sys.executable, "-I", "-c", script, str(at), str(2 * MOST)]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout and other.stdout.readline() == b"\n"
+        assert the_status(at=at) == STATUS
+        other.communicate()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="becoming somebody else needs root")
