@@ -1,7 +1,8 @@
 """Start `orlop-update`: put the parts together on this machine.
 
-What cannot be put together (settings that are wrong, a disk without slots) does not end it: the API then says why this
-machine does not update.
+What cannot be put together (settings that are wrong, keys that cannot be read, a disk without slots) does not end it:
+the API then says why this machine does not update. What is wrong in /etc stays so until the next boot, because /etc is
+sealed; what is wrong with the disk is tried again.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from orlop.errors import Missing, OrlopError
+from orlop.errors import BadInput, Missing, OrlopError
 from orlop.model.decide import Settings
 from orlop.model.memory import Memory
 from orlop.model.reboot import Off
@@ -31,8 +32,8 @@ from orlop.node.update.offers import Offers
 from orlop.node.update.settings import UpdateSettings
 from orlop.node.update.writer import Writer
 
-ESP = Path("/boot")
-ROOTS = (Path("/etc/orlop/root.json"), Path("/usr/share/orlop/root.json"))
+ESP = "boot"
+ROOTS = ("etc/orlop/root.json", "usr/share/orlop/root.json")  # the configuration's come before the image's
 ARCH = {"x86_64": "x86-64", "aarch64": "arm64"}
 
 
@@ -47,58 +48,72 @@ def main() -> None:
 
 def compose(host: Host, state: Path) -> Daemon:
     """A daemon for the machine, or one that says why it cannot update."""
-    found, problem = UpdateSettings(engine=Settings(strategy=Off())), ""
+    found, keys, problem = UpdateSettings(engine=Settings(strategy=Off())), None, ""
     try:
-        found = configured.load()
+        found = configured.load(host.top / configured.PLACE)
+        keys = root_keys(host)
     except OrlopError as e:
-        problem = e.message
+        problem = e.message + (f" ({e.hint})" if e.hint else "")
     os.environ.update(found.environment())
     pace = Pace(found.bandwidth, alive=lambda: notify("WATCHDOG=1"))
     made: list[Engine] = []
     running: list[Version] = []
 
     def memory() -> Memory:
-        return made[0].memory if made else Memory()
+        return made[-1].memory if made else Memory()
 
     def now() -> datetime:
         return datetime.now(UTC)
 
-    myself = Myself(secret(), now, lambda: running[0], memory)
+    myself = Myself(secret(), now, lambda: running[-1], memory)
 
     def repository(urls: tuple[str, ...]) -> Repository:
         following = Following(urls, found.channel, found.group, found.pin, ARCH.get(platform.machine(), ""))
-        return Repository(following, root_keys(), state / "releases", myself, pace=pace)
+        return Repository(following, keys, state / "releases", myself, pace=pace)
 
     offers = Offers(repository(found.urls), state, lambda url: repository((url,)), pace)
-    try:
-        if problem:
-            raise OrlopError(problem)
+
+    def engine() -> Engine:
         writer = make_writer(host)
         running.append(writer.running)
-        outside = Outside(
-            now, offers, host.reboot, host.health, host.sessions, found.reboot_lock(host.machine()), host.excerpt
-        )
+        lock = found.reboot_lock(host.machine())
+        outside = Outside(now, offers, host.reboot, host.health, host.sessions, lock, host.excerpt)
         made.append(Engine(writer, Journal(state), outside, found.engine))
-    except OrlopError as e:
-        problem = e.message
-        print(f"this machine does not update: {problem}", file=sys.stderr, flush=True)
-    return Daemon(made[0] if made else None, offers, found, host, problem=problem)
+        return made[-1]
+
+    daemon = Daemon(None, offers, found, host, problem=problem, again=None if problem else engine)
+    daemon.begin()
+    if daemon.problem:
+        print(f"this machine does not update: {daemon.problem}", file=sys.stderr, flush=True)
+    return daemon
 
 
 def make_writer(host: Host) -> Writer:
-    """For the disk that this machine runs from. Raises Missing when it is not one that can be updated."""
+    """For the disk that this machine runs from. Raises Missing when it is not one that can be updated, DiskFault."""
     disk = open_disk(host.disk(), host.running_hash())
-    version = disk.slots()[0].version
-    if version is None:
-        raise Missing(
-            "the slot that runs is not labelled with a version", hint="install the machine from an Orlop image"
-        )
-    return Writer(disk, EspFolder(ESP), version)
+    try:
+        version = disk.slots()[0].version
+        if version is None:
+            raise Missing(
+                "the slot that runs is not labelled with a version", hint="install the machine from an Orlop image"
+            )
+        return Writer(disk, EspFolder(host.top / ESP), version)
+    except OrlopError:
+        disk.close()
+        raise
 
 
-def root_keys() -> bytes | None:
-    """The configuration's come before the image's."""
-    return next((path.read_bytes() for path in ROOTS if path.is_file()), None)
+def root_keys(host: Host) -> bytes | None:
+    """None when there are none. Raises BadInput when there are some, and they cannot be read."""
+    for path in (host.top / name for name in ROOTS):
+        try:
+            return path.read_bytes()
+        except FileNotFoundError:
+            continue
+        except OSError as e:
+            hint = "give it mode 0644 in the machine's configuration: it holds no secret"
+            raise BadInput(f"{path} cannot be read: {e.strerror}", hint=hint) from None
+    return None
 
 
 def secret() -> bytes:

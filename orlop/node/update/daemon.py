@@ -41,7 +41,7 @@ STATES = tuple(kind.__name__.lower() for kind in KINDS)
 WATCH_SECONDS = 2.0  # between two looks at a boot that is yet to be judged
 LOOK_SECONDS = 60.0  # between two looks at a machine where nothing is to be done
 CHANGE_SECONDS = 300.0  # that a change may wait for the engine
-AGAIN = timedelta(minutes=5)  # after which a reboot that did not come is asked for again
+AGAIN = timedelta(minutes=5)  # after which a reboot that did not come is asked for again, or the engine tried again
 TELL_SECONDS = 1.0  # between two status lines
 MAX_SAID = 2000  # characters of a line of the log
 
@@ -70,7 +70,10 @@ class Change:
 
 
 class Daemon:
-    """`engine` is None where updates cannot be made; `problem` says why."""
+    """`engine` is None where updates cannot be made; `problem` says why.
+
+    `again` puts one together, where that may come to work; it is tried until it does. Raises OrlopError.
+    """
 
     def __init__(
         self,
@@ -80,11 +83,13 @@ class Daemon:
         host: Host,
         *,
         problem: str = "",
+        again: Callable[[], Engine] | None = None,
         clock: Callable[[], float] = time.monotonic,
         say: Callable[[str], None] = lambda text: print(line(text, MAX_SAID), flush=True),
         tell: Callable[[str], None] = notify,
     ) -> None:
         self.engine, self.offers, self.settings, self.host, self.problem = engine, offers, settings, host, problem
+        self._again, self._again_at = again, 0.0
         self._clock, self._say, self._tell = clock, say, tell
         self._changes: queue.SimpleQueue[Change] = queue.SimpleQueue()
         self._waiting: Change | None = None
@@ -95,10 +100,24 @@ class Daemon:
         self._said = ""
         self._rebooting_since: datetime | None = None
         self._busy = False
-        self._document = self._make()
         if engine:
-            engine.writer.progress.tell = self._moved
-            engine.outside.reboot = self._reboot
+            self._adopt(engine)
+        self._document = self._make()
+
+    def _adopt(self, engine: Engine) -> None:
+        self.engine, self.problem = engine, ""
+        engine.writer.progress.tell = self._moved
+        engine.outside.reboot = self._reboot
+
+    def begin(self) -> None:
+        """Put an engine together where there is none, if it is time to try."""
+        if self.engine or self._again is None or self._clock() < self._again_at:
+            return
+        self._again_at = self._clock() + AGAIN.total_seconds()
+        try:
+            self._adopt(self._again())
+        except OrlopError as e:
+            self.problem = e.message + (f" ({e.hint})" if e.hint else "")
 
     # the loop
 
@@ -117,6 +136,7 @@ class Daemon:
 
     def turn(self) -> float:
         """Take the changes that wait, do one step of the engine; for how many seconds there is nothing to do."""
+        self.begin()
         self._take_changes()
         if self.engine is None or self._going_down():
             self._publish()

@@ -27,7 +27,7 @@ from orlop.model.version import Version
 from orlop.node.update.fleetlock import FleetLock
 from orlop.trust.route import public
 
-PLACE = Path("/etc/orlop/update.toml")
+PLACE = "etc/orlop/update.toml"
 FORMAT = 1
 LARGEST = 1 << 16  # bytes
 _KEYS = (
@@ -72,7 +72,7 @@ class UpdateSettings:
         return FleetLock(self.lock[0], machine, self.lock[1]) if self.lock else None
 
 
-def load(path: Path = PLACE) -> UpdateSettings:
+def load(path: Path) -> UpdateSettings:
     """The settings of this machine. Raises BadInput, naming file and key."""
     try:
         with path.open("rb") as f:

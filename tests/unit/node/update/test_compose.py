@@ -1,0 +1,91 @@
+"""The daemon is put together from what is on the machine; what is wrong there is said, and ends nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from orlop.errors import OrlopError
+from orlop.node.update.__main__ import compose
+from orlop.node.update.daemon import AGAIN, LOOK_SECONDS, Daemon
+from orlop.node.update.device import DiskFault
+from orlop.node.update.engine import Engine
+from orlop.node.update.host import Host
+from tests.simulators.machine import install
+from tests.unit.node.update.daemons import FIRST, V1, Machine
+
+
+@pytest.fixture
+def top(tmp_path: Path) -> Path:
+    """A machine's root: its kernel's files, its disk, its ESP."""
+    top = tmp_path / "top"
+    disk = top / "sys/devices/vda"
+    for folder in (top / "proc", top / "dev", top / "boot", top / "etc/orlop", disk / "vda2"):
+        folder.mkdir(parents=True)
+    (top / "sys/block/dm-0/dm").mkdir(parents=True)
+    (top / "sys/block/dm-0/dm/name").write_text("usr\n")
+    (top / "sys/block/dm-0/slaves").mkdir()
+    (top / "sys/block/dm-0/slaves/vda2").symlink_to(disk / "vda2")
+    (disk / "vda2/partition").write_text("2\n")
+    (top / "proc/cmdline").write_text(f"usrhash={FIRST.index.root_hash}\n")
+    medium = install(FIRST)
+    (top / "dev/vda").write_bytes(medium.durable.read(0, medium.size))
+    return top
+
+
+def test_a_machine_that_is_whole(top: Path, tmp_path: Path) -> None:
+    daemon = compose(Host(top), tmp_path / "state")
+    assert daemon.engine and daemon.engine.writer.running == V1 and not daemon.problem
+
+
+@pytest.mark.parametrize("name", ["etc/orlop/root.json", "usr/share/orlop/root.json"])
+def test_keys_that_cannot_be_read_are_the_reason(top: Path, tmp_path: Path, name: str) -> None:
+    (top / name).mkdir(parents=True)  # as root, a mode forbids nothing
+    daemon = compose(Host(top), tmp_path / "state")
+    assert daemon.turn() == LOOK_SECONDS
+    said = daemon.document()["reason"]
+    assert said.startswith(f"{top / name} cannot be read: Is a directory") and "0644" in said
+
+
+def test_settings_that_are_wrong_are_the_reason(top: Path, tmp_path: Path) -> None:
+    (top / "etc/orlop/update.toml").write_text("format = 1\n[lock]\nurl = 'http://[bad'\n")
+    daemon = compose(Host(top), tmp_path / "state")
+    daemon.turn()
+    assert "update.toml: 'http://[bad' is no lock service" in daemon.document()["reason"]
+
+
+def test_an_esp_that_cannot_be_used_is_the_reason(top: Path, tmp_path: Path) -> None:
+    (top / "boot").rmdir()
+    (top / "boot").write_text("")
+    daemon = compose(Host(top), tmp_path / "state")
+    daemon.turn()
+    assert "boot/EFI/Linux cannot be used: Not a directory" in daemon.document()["reason"]
+
+
+def test_what_may_be_over_is_tried_again_after_a_while(tmp_path: Path) -> None:
+    machine = Machine(tmp_path)
+    now, tried = [0.0], []
+
+    def again() -> Engine:
+        tried.append(now[0])
+        if len(tried) < 3:
+            raise DiskFault("/dev/vda cannot be used", hint="look")
+        return machine.world.engine
+
+    daemon = Daemon(
+        None, machine.place, machine.settings, Host(machine.top), again=again, clock=lambda: now[0],
+        say=machine.log.append, tell=machine.told.append,
+    )  # fmt: skip
+    machine.daemon = daemon
+    wait = AGAIN.total_seconds()
+    for now[0] in (0.0, wait / 2, wait):
+        daemon.turn()
+        assert daemon.document()["reason"] == "/dev/vda cannot be used (look)"
+        with pytest.raises(OrlopError, match="does not update: /dev/vda"):
+            machine.ask("hold")
+    now[0] = 2 * wait
+    daemon.turn()
+    assert tried == [0.0, wait, 2 * wait]
+    assert daemon.document()["slots"][0]["version"] == str(V1)
+    assert machine.ask("hold", reason="why")["message"] == "updates are held: why"
