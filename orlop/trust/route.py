@@ -7,7 +7,6 @@ the proxy's; neither is ever shown. Shared by whoever fetches: metadata here, bl
 from __future__ import annotations
 
 import base64
-import re
 import urllib.request
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -18,11 +17,11 @@ from pathlib import Path
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit, urlunsplit
 
 from orlop.errors import BadInput
+from orlop.model.address import web_problem
 
 OVERLOADED = (429, 503)
 REDIRECTS = (301, 302, 303, 307, 308)
 HINT = "check the network, the proxy and the configured servers"
-_PLAIN = re.compile(r"[!-~]+")  # what may be in a request line
 
 
 @dataclass(frozen=True)
@@ -107,14 +106,9 @@ def _date(text: str) -> datetime | None:
 
 
 def _split(url: str, what: str) -> SplitResult:
-    try:
-        parts = urlsplit(url)
-        parts.port  # noqa: B018  # raises for what is no port
-    except ValueError:
-        parts = SplitResult("", "", "", "", "")
-    if parts.scheme not in ("http", "https") or not parts.hostname or not _PLAIN.fullmatch(url):
-        raise BadInput(f"{url.rpartition('@')[2]!r} is no address of a {what}", hint=HINT)
-    return parts
+    if why := web_problem(url):
+        raise BadInput(f"{public(url)!r} is no address of a {what}: {why}", hint=HINT)
+    return urlsplit(url)
 
 
 def _proxy(parts: SplitResult) -> SplitResult | None:
