@@ -5,8 +5,8 @@ no clock, touches nothing, and has no memory but the snapshot's: called twice wi
 Who calls it performs the action, moves the state by the action's transition, and asks again.
 
 Invariant: an action that writes to the other slot is decided only while the running version is blessed; a reboot only
-with a staged update, inside the strategy, and under the lock when one is configured; an older version only when it was
-named by hand or by a signed pull-back.
+with a staged update, inside the strategy, and under the lock when one is configured, but for a rollback by hand, which
+waits for nothing; an older version only by hand or by a signed pull-back.
 """
 
 from __future__ import annotations
@@ -223,7 +223,7 @@ def _asked(s: Snapshot) -> Step | None:
     if target is not None and (why := _unwanted(s, target)):
         return Step(Drop(target), f"giving {target.version} up: {why}")
     better = memory.offer
-    if better is not None and better != target and not (target and target.why == "named"):
+    if better is not None and better != target and not (target and target.by_hand):
         why = _refusal(s, better)
         replaces = target is None or better.version > target.version or better.may_be_older
         if not why and replaces:
@@ -253,7 +253,7 @@ def _work(s: Snapshot) -> Step:
 
 def _reboot(s: Snapshot, target: Target) -> Step:
     memory = s.memory
-    may = _may_reboot(s)
+    may = May(now=True, reason="rolled back by hand") if target.why == "rollback" else _may_reboot(s)
     staged = f"{target.version} is staged"
     if not may.now:
         if memory.lock in (ASKED, HELD):
@@ -262,7 +262,7 @@ def _reboot(s: Snapshot, target: Target) -> Step:
             return Step(Wish(), f"{staged}; {may.reason}")
         until = min(filter(None, (may.again, s.check_at)), default=None)
         return Step(Rest(until), f"{staged}; {may.reason}")
-    if s.settings.lock and memory.lock != HELD:
+    if s.settings.lock and memory.lock != HELD and target.why != "rollback":
         return Step(Lock(), f"{staged}: asking for the reboot lock")
     return Step(Reboot(target), f"rebooting into {target.version}: {may.reason}")
 
@@ -278,7 +278,9 @@ def _may_reboot(s: Snapshot) -> May:
 
 def _unwanted(s: Snapshot, target: Target) -> str:
     """Why a target that was taken up is not to be reached any more; empty when it still is."""
-    if target.why == "named":
+    if target.why == "rollback" and not isinstance(s.memory.state, Staged):
+        return "it is not whole on this machine any more"
+    if target.by_hand:
         return ""
     if denied := s.memory.denies(target.version):
         return f"it is on the deny list: {denied.reason}"

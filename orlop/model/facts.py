@@ -57,6 +57,12 @@ class Facts:
         uki = self.uki(self.running)
         return uki is not None and not uki.blessed and (uki.done > 0 or not uki.bad)
 
+    @property
+    def aside(self) -> bool:
+        """The running version was put behind the other one, and the reboot into that has not come."""
+        uki = self.uki(self.running)
+        return uki is not None and uki.bad and uki.done == 0
+
     def published(self, target: Target) -> Uki | None:
         """The UKI of the target when slot and UKI are both there."""
         there = self.other == target.version and self.other_hash == target.root_hash
@@ -107,7 +113,7 @@ def _waiting(state: State, target: Target, facts: Facts) -> tuple[State, str]:
     uki = facts.published(target)
     if uki is None:
         return update.unstaged(state), f"{target.version} is not whole on the disk any more"
-    if uki.bad:
+    if uki.bad and uki.done:
         reason = f"{target.version} was started {_times(uki.done)} and did not become healthy"
         return update.revert(state, reason), f"back in {facts.running}: {reason}"
     if isinstance(state, Rebooting):

@@ -30,15 +30,22 @@ class WrongState(OrlopError):
 
 @dataclass(frozen=True)
 class Target:
-    """The version to go to, what it is known by, and why: `newer`, `named` (by hand) or `pull-back` (signed)."""
+    """The version to go to, what it is known by, and why.
+
+    `newer` and `pull-back` come from the repository, `named` and `rollback` from a person.
+    """
 
     version: Version
     root_hash: str
     why: str = "newer"
 
     @property
+    def by_hand(self) -> bool:
+        return self.why in ("named", "rollback")
+
+    @property
     def may_be_older(self) -> bool:
-        return self.why in ("named", "pull-back")
+        return self.by_hand or self.why == "pull-back"
 
 
 @dataclass(frozen=True)
@@ -177,6 +184,11 @@ def fetched(state: State) -> Verifying:
 
 def stage(state: State) -> Staged:
     return Staged(_from(state, "stage", Verifying).target)
+
+
+def roll_back(_state: State, target: Target) -> Staged:
+    """Whatever was under way, the version in the other slot is what the next boot is to start."""
+    return Staged(target)
 
 
 def drop(state: State) -> Idle:

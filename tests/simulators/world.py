@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from orlop.errors import NoSpace
 from orlop.model.boot import Uki
 from orlop.model.decide import Health, Settings, Step
 from orlop.model.index import Blob, Index
@@ -34,13 +35,17 @@ class Killed(BaseException):
 
 @dataclass
 class Faults:
-    """What goes wrong: servers lie or break with these chances; `power` and `kill` count down to their moment."""
+    """What goes wrong: servers lie or break with these chances; `power` and `kill` count down to their moment.
+
+    So many requests to reboot as `unheard` says come to nothing, or cannot even be made.
+    """
 
     rng: random.Random
     lie: float = 0.0
     break_off: float = 0.0
     power: int | None = None
     kill: int | None = None
+    unheard: int = 0
 
     def wrote(self, _write: Write | None) -> None:
         if self.power is not None:
@@ -151,6 +156,11 @@ class World:
         return Health(good, "" if good else "a unit failed")
 
     def reboot(self) -> None:
+        if self.faults.unheard > 0:
+            self.faults.unheard -= 1
+            if self.faults.unheard % 2:
+                raise NoSpace("no space left to ask for a reboot")
+            return
         self.reboot_wanted = True
 
     # the machine

@@ -267,8 +267,16 @@ class Engine:
             self._save(replace(self.memory, lock=FREE))
 
     def _reboot(self, action: Reboot | Revert) -> None:
-        if isinstance(action, Revert) or action.target.version < self.writer.running:
-            self.writer.step_aside(failed=isinstance(action, Revert))
+        target = action.target
+        if isinstance(action, Revert):
+            self.writer.step_aside(failed=True)
+        elif target.version < self.writer.running or target.why == "rollback":
+            try:
+                self.writer.step_aside()
+            except Damaged:
+                self.writer.discard(target.version)
+                self._save(self.memory.to(update.unstaged(self.memory.state)))
+                raise
         if isinstance(action, Reboot):
             self._save(self.memory.to(update.reboot(self.memory.state, self.writer.running)))
         self.outside.reboot()
@@ -290,6 +298,7 @@ class Engine:
 
         `reboot` is one of `orlop.model.memory`. Asked again for the same version, it changes that and nothing else.
         """
+        self._agree()  # a reboot that did not come is no reason to refuse
         state, named = self.memory.state, replace(target, why="named")
         if target.version == self.writer.running:
             raise BadInput(f"{target.version} runs already")
@@ -344,14 +353,19 @@ class Engine:
         self._save(self.memory.allow(version), must=True)
 
     def roll_back(self, reason: str = "rolled back by hand") -> None:
-        """Start the other version, and do not come back to this one by oneself. Raises BadInput when there is none."""
-        other, mine = self.writer.other(), self.writer.facts().uki(self.writer.running)
+        """Start the other version, and do not come back to this one by oneself. Raises BadInput when there is none.
+
+        What was asked for is remembered when this returns: the next step reboots, and again when the reboot does not
+        come.
+        """
+        facts, other = self.writer.facts(), self.writer.other()
+        mine = facts.uki(facts.running)
         if not (other.blessed or other.bad or (mine and mine.bad)):
             raise BadInput(
                 f"{other.version} is in the other slot, which this machine has not run yet",
                 hint="name the version to go to: orlop node update --to VERSION",
             )
-        entry = Denied(self.writer.running, reason, self.outside.now())
-        self._save(self.memory.deny(entry).to(Idle()), must=True)
-        self.writer.step_aside()
-        self.outside.reboot()
+        target = Target(other.version, facts.other_hash, "rollback")
+        denied = self.memory.deny(Denied(facts.running, reason, self.outside.now()))
+        memory = replace(denied, retry_at=None, failures=0, failure="")
+        self._save(memory.to(update.roll_back(memory.state, target)), must=True)

@@ -98,6 +98,7 @@ class Writer:
         names = self.esp.names()
         keep = self._kept(names, index)
         self._need_room(index, other, [n for n in names if n not in keep])
+        self._stay()
         for name in names:
             if name not in keep:
                 self._remove(name)
@@ -287,6 +288,7 @@ class Writer:
     def discard(self, version: Version) -> None:
         """Take a version that does not run off the disk: its UKI, what was begun of it, its labels."""
         assert version != self.running
+        self._stay()
         other = self.disk.slots()[1]
         for name in self.esp.names():
             uki = Uki.parse(name)
@@ -359,16 +361,25 @@ class Writer:
         """Put the running version behind the other one, which is what starts next.
 
         The other one gets its tries counted again: if it does not come up any more, the running version, whose UKI is
-        renamed and never lost, is what is left to start. But when the running version `failed`, a blessed one stays so:
-        a few power cuts would use up its tries, and then what failed, if newer, would be started for ever. Raises
-        BadInput and Damaged as `other`.
+        renamed and never lost, is what is left to start. But when the running version `failed`, or has yet to prove
+        itself, a blessed one stays so: a few power cuts would use up its tries, and then the running one, if newer,
+        would be started for ever. A newer one is before the running one as it is; were both bad, it would be started
+        for ever. Raises BadInput and Damaged as `other`.
         """
         theirs = self.other()
-        if theirs.bad or (theirs.blessed and not failed):
+        if theirs.bad or (theirs.blessed and not failed and not self.facts().unproven):
             self.esp.rename(theirs.name, Uki.fresh(theirs.version).name)
         mine = self.facts().uki(self.running)
-        if mine and not mine.bad:
+        if mine and not mine.bad and (failed or theirs.version < self.running):
             self.esp.rename(mine.name, mine.demoted().name)
+
+    def _stay(self) -> None:
+        """Put the running version, if it stepped aside for a reboot that did not come, in front again.
+
+        It was blessed then. Left as one that is bad, the next version, once it fails, would be started for ever.
+        """
+        if self.facts().aside:
+            self.esp.rename(Uki(self.running).demoted().name, Uki(self.running).name)
 
 
 def scan(source: Device, size: int, alive: Callable[[], None]) -> bytes:

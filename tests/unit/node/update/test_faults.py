@@ -73,6 +73,12 @@ class AnythingGoesWrong(RuleBasedStateMachine):
             self.world.step()
         self.world.faults.kill = None
 
+    @rule(count=st.integers(1, 20))
+    def the_reboot_does_not_come(self, count: int) -> None:
+        self.world.faults.unheard = count
+        for _ in range(4):
+            self.world.step()
+
     @rule(lie=st.sampled_from([0.0, 0.05, 1.0]), break_off=st.sampled_from([0.0, 0.2, 0.9]))
     def servers_misbehave(self, lie: float, break_off: float) -> None:
         self.world.faults.lie, self.world.faults.break_off = lie, break_off

@@ -11,10 +11,11 @@ from orlop.errors import BadInput
 from orlop.model.boot import Uki
 from orlop.model.decide import Settings
 from orlop.model.reboot import Off
-from orlop.model.update import Idle, Staged, Target
+from orlop.model.update import Idle, Reverted, Staged, Target
 from orlop.model.version import Version
 from orlop.node.update import device
 from orlop.node.update.device import Device
+from orlop.node.update.engine import RebootLock
 from orlop.node.update.fleetlock import Refused
 from orlop.node.update.verity import Damaged
 from tests.simulators.releases import release
@@ -28,6 +29,13 @@ THIRD = release(str(V3), blocks=64, like=SECOND)
 
 def idle(world: World) -> bool:
     return world.engine.memory.state == Idle() and world.engine.memory.checked_at is not None
+
+
+def second_runs(folder: Path, lock: RebootLock | None = None) -> World:
+    world = World(folder, FIRST, lock=lock)
+    world.publish(SECOND, "good")
+    world.run(lambda: world.running.version == V2 and idle(world))
+    return world
 
 
 def test_a_good_release_is_installed_and_blessed(tmp_path: Path) -> None:
@@ -209,6 +217,16 @@ def rot(world: World) -> None:
     world.medium.corrupt(other.usr.first * 512 + 7000, b"rot")
 
 
+def rots_while_it_reboots(world: World) -> None:
+    goes = world.engine.outside.reboot
+
+    def reboot() -> None:
+        rot(world)
+        goes()
+
+    world.engine.outside.reboot = reboot
+
+
 def test_going_back_to_a_slot_that_rotted_is_refused(tmp_path: Path) -> None:
     world = World(tmp_path, FIRST)
     world.publish(SECOND, "good")
@@ -225,11 +243,100 @@ def test_a_slot_that_rots_after_going_back_to_it_leads_forward_again(tmp_path: P
     world.publish(SECOND, "good")
     world.run(lambda: world.running.version == V2 and idle(world))
     world.engine.roll_back()
-    rot(world)
+    rots_while_it_reboots(world)
     world.run(lambda: world.engine.memory.denies(V1) is not None)
-    world.run(lambda: idle(world))
+    world.run(lambda: world.engine.writer.facts().uki(V2) == Uki(V2) and idle(world))
     assert world.running.version == V2
-    assert world.engine.writer.facts().uki(V2) == Uki(V2)
+
+
+def test_a_newer_slot_that_rots_after_going_back_to_it_leads_to_the_older_one(tmp_path: Path) -> None:
+    world = second_runs(tmp_path)
+    world.engine.roll_back()
+    world.run(lambda: world.running.version == V1 and idle(world))
+    world.engine.roll_back()
+    rots_while_it_reboots(world)
+    world.run(lambda: isinstance(world.engine.memory.state, Reverted | Idle))
+    assert world.running.version == V1
+
+
+def test_a_slot_that_rots_before_the_machine_went_back_to_it_is_given_up(tmp_path: Path) -> None:
+    world = second_runs(tmp_path)
+    world.engine.roll_back()
+    rot(world)
+    world.run(lambda: world.engine.writer.facts().other is None)
+    world.run(lambda: idle(world))
+    assert world.running.version == V2 and world.engine.writer.facts().names == (Uki(V2).name,)
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_rollback_whose_reboot_does_not_come_is_gone_on_with(tmp_path: Path, killed: bool) -> None:
+    world = second_runs(tmp_path)
+    world.faults.unheard = 5
+    world.engine.roll_back()
+    world.run(lambda: world.faults.unheard < 3)
+    assert world.engine.writer.facts().aside
+    if killed:
+        world.start_engine()
+    world.run(lambda: world.running.version == V1 and idle(world))
+    assert world.engine.writer.facts().uki(V1) == Uki(V1)
+
+
+def test_a_rollback_does_not_wait_for_the_reboot_lock(tmp_path: Path) -> None:
+    lock = OneSlot()
+    world = second_runs(tmp_path, lock)
+    lock.holder = "another machine"
+    world.people = 1
+    world.engine.roll_back()
+    world.run(lambda: world.running.version == V1, limit=3)
+
+
+def aside(world: World) -> bool:
+    return world.engine.writer.facts().aside
+
+
+@pytest.mark.parametrize("by_hand", [False, True])
+def test_a_bad_release_after_a_reboot_back_that_did_not_come_leads_back_all_the_same(
+    tmp_path: Path, by_hand: bool
+) -> None:
+    """The running version stepped aside: it must not be behind the next one that fails."""
+    world = second_runs(tmp_path)
+    world.faults.unheard = 1000
+    if by_hand:
+        world.engine.roll_back()
+    else:
+        world.offered = Target(V1, FIRST.index.root_hash, "pull-back")
+    world.now += timedelta(minutes=6)
+    world.run(lambda: aside(world))
+    world.publish(THIRD, "dead")
+    world.engine.go_to(THIRD.target)
+    world.run(lambda: world.engine.memory.state == Staged(Target(V3, THIRD.index.root_hash, "named")))
+    assert world.destiny(world.medium.durable) == V2
+    world.faults.unheard = 0
+    world.run(lambda: world.engine.memory.denies(V3) is not None and idle(world))
+    assert world.running.version == V2
+
+
+def test_a_pull_back_that_is_withdrawn_leaves_the_running_version_first(tmp_path: Path) -> None:
+    world = second_runs(tmp_path)
+    world.faults.unheard = 1000
+    world.offered = Target(V1, FIRST.index.root_hash, "pull-back")
+    world.now += timedelta(minutes=6)
+    world.run(lambda: aside(world))
+    world.offered = SECOND.target
+    world.engine.hold("testing")
+    world.run(lambda: idle(world))
+    assert world.engine.writer.facts().names == (Uki(V2).name,)
+
+
+def test_going_back_from_what_has_yet_to_prove_itself_leaves_the_old_version_blessed(tmp_path: Path) -> None:
+    world = World(tmp_path, FIRST)
+    world.publish(SECOND, "unhealthy")
+    world.run(lambda: world.running.version == V2)
+    world.engine.roll_back()
+    world.run(lambda: world.running.version == V1)
+    for _ in range(5):
+        world.cut()
+        assert world.running.version == V1
 
 
 def test_a_staged_version_is_nothing_to_go_back_to(tmp_path: Path) -> None:
