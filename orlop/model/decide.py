@@ -161,14 +161,21 @@ class Step:
     reason: str
 
 
+_CHECK = Step(Check(), "asking whether there is a release for this machine")
+
+
 def decide(s: Snapshot) -> Step:
     """The next action for the snapshot, whose state agrees with its facts (`orlop.model.facts.reconcile`)."""
-    memory = s.memory
+    memory, state = s.memory, s.memory.state
+    looks = isinstance(state, Idle | Checking | Available | Fetching | Verifying | Staged)
     if memory.retry_at is not None and s.now < memory.retry_at <= s.now + timedelta(days=1):
-        return Step(Rest(memory.retry_at), f"{memory.failure}; trying again at {memory.retry_at:%H:%M:%S} UTC")
-    if isinstance(memory.state, Idle | Checking | Available | Fetching | Verifying | Staged):
+        if looks and polling.due(s.check_at, s.now):  # what fails may have been replaced, halted or pulled back since
+            return _CHECK
+        until = min(memory.retry_at, s.check_at or s.now) if looks else memory.retry_at
+        return Step(Rest(until), f"{memory.failure}; trying again at {memory.retry_at:%H:%M:%S} UTC")
+    if isinstance(state, Idle | Checking | Available | Fetching | Verifying | Staged):
         return _toward(s)
-    return _after_reboot(s, memory.state)
+    return _after_reboot(s, state)
 
 
 def _after_reboot(s: Snapshot, state: Rebooting | Booted | Healthy | Blessed | Failed | Reverted | Denylisted) -> Step:
@@ -219,7 +226,7 @@ def _asked(s: Snapshot) -> Step | None:
     memory = s.memory
     target = getattr(memory.state, "target", None)
     if polling.due(s.check_at, s.now):
-        return Step(Check(), "asking whether there is a release for this machine")
+        return _CHECK
     if target is not None and (why := _unwanted(s, target)):
         return Step(Drop(target), f"giving {target.version} up: {why}")
     better = memory.offer

@@ -159,9 +159,8 @@ class Engine:
         memory, now = self.memory, self.outside.now()
         pause = wait or min(FIRST_RETRY * 2 ** min(memory.failures, 16), LAST_RETRY)
         if isinstance(error, Overloaded) and error.after:
-            pause = max(
-                pause, polling.bounded(error.after) * 1.25
-            )  # not before it said, though some come a fifth early
+            alone = polling.bounded(error.after) * 1.25  # not before it said: some come a fifth early
+            pause, self.check_at = max(pause, alone), max(self.check_at, now + alone)
         until = now + pause * self.outside.random.uniform(0.8, 1.2)
         self.memory = memory.failed(error.message + (f" ({error.hint})" if error.hint else ""), until)
         with contextlib.suppress(OrlopError):
@@ -219,12 +218,13 @@ class Engine:
             asked = e.after if isinstance(e, Overloaded) else None
         if isinstance(self.memory.state, update.Checking):
             self.memory = replace(self.memory, state=update.nothing(self.memory.state))
-        if offer != self.memory.offer:
-            self._save(replace(self.memory, offer=offer))
+        if offer != self.memory.offer:  # what failed before was on the way to the last one
+            self._save(replace(self.memory, offer=offer, retry_at=None, failures=0))
         now, chance = self.outside.now(), self.outside.random.random()
         every, failures = self.settings.check_every, self._unanswered
         self.check_at = polling.following(now, every, chance, failures=failures, asked=asked)
-        self.memory = replace(self.memory, checked_at=now, failure=failure)
+        waits = self.memory.retry_at is not None and now < self.memory.retry_at
+        self.memory = replace(self.memory, checked_at=now, failure=failure or (self.memory.failure if waits else ""))
 
     def _fetch(self, target: Target) -> None:
         index = self._index(target)

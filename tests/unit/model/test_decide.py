@@ -109,6 +109,12 @@ DENIED = (Denied(V3, "it did not boot", NOW),)
         (snapshot(Fetching(T3), failure="no route", retry_at=NOW + timedelta(seconds=9)),
          d.Rest(NOW + timedelta(seconds=9)), "no route; trying again at 12:00:09 UTC"),
         (snapshot(Fetching(T3), failure="x", retry_at=NOW + timedelta(days=900)), d.Fetch(T3), "fetching"),
+        # it looks all the same
+        (snapshot(Fetching(T3), failure="x", retry_at=NOW + timedelta(hours=4)), d.Rest(NOW + AGAIN), "at 16:00"),
+        (snapshot(Fetching(T3), failure="x", retry_at=NOW + timedelta(hours=4), check_at=NOW), d.Check(), "asking"),
+        (snapshot(Idle(), failure="x", lock=HELD, retry_at=NOW + AGAIN, check_at=NOW), d.Check(), "asking"),
+        (snapshot(Failed(T2, "x"), TRYING, failure="no room", retry_at=NOW + timedelta(hours=1), check_at=NOW),
+         d.Rest(NOW + timedelta(hours=1)), "no room"),
     ],
 )  # fmt: skip
 def test_what_comes_next(s: Snapshot, action: d.Action, reason: str) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import random
 import shutil
 import tempfile
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -73,11 +74,19 @@ class AnythingGoesWrong(RuleBasedStateMachine):
             self.world.step()
         self.world.faults.kill = None
 
-    @rule(count=st.integers(1, 20))
-    def the_reboot_does_not_come(self, count: int) -> None:
-        self.world.faults.unheard = count
+    @rule(count=st.integers(0, 30), back=st.sampled_from(["no", "by hand", "pulled back"]))
+    def the_reboot_does_not_come(self, count: int, back: str) -> None:
+        """Neither the one into an update, nor the one back."""
+        world = self.world
+        world.faults.unheard = count
+        other = world.engine.writer.facts().other
+        if back == "by hand":
+            self.somebody_rolls_back()
+        if back == "pulled back" and other in world.healthy:
+            world.offered = replace(world.releases[other].target, why="pull-back")
+            world.now += timedelta(minutes=6)
         for _ in range(4):
-            self.world.step()
+            world.step()
 
     @rule(lie=st.sampled_from([0.0, 0.05, 1.0]), break_off=st.sampled_from([0.0, 0.2, 0.9]))
     def servers_misbehave(self, lie: float, break_off: float) -> None:

@@ -383,3 +383,26 @@ def test_power_cuts_on_the_way_back_do_not_lead_to_the_version_that_failed(tmp_p
         world.cut()
         assert world.running.version == V1
         assert world.destiny(world.medium.durable) == V1
+
+
+@pytest.mark.parametrize("offered", [THIRD.target, None])
+def test_while_a_fetch_fails_a_replacement_or_a_halt_is_noticed_within_the_hour(
+    tmp_path: Path, offered: Target | None
+) -> None:
+    world = World(tmp_path, FIRST)
+    world.publish(SECOND, "good")
+    world.faults.break_off = 1.0
+    world.run(lambda: world.engine.memory.failures > 10)
+    while (again := world.engine.memory.retry_at) is None or again < world.now + timedelta(hours=2):
+        world.engine.step()
+    assert "does not answer" in world.engine.memory.failure, "a check does not hide what it waits for"
+    world.publish(THIRD, "good")
+    world.offered = offered
+    until = world.now + timedelta(hours=1)
+    while world.engine.memory.offer != offered:
+        assert world.now < until
+        world.now += timedelta(minutes=1)
+        world.engine.step()
+    world.engine.step()
+    assert getattr(world.engine.memory.state, "target", None) == offered
+    assert world.engine.memory.retry_at is None
