@@ -77,6 +77,8 @@ def unused(facts: Facts, target: Version | None) -> list[str]:
 
 def reconcile(state: State, facts: Facts, denied: frozenset[Version] = frozenset()) -> tuple[State, str]:
     """The state the facts allow, and a sentence when it is another one. `denied`: failures that are known already."""
+    if _is_over(state, facts, denied):
+        state = Idle()
     match state:
         case Staged(target) | Rebooting(target):
             if target.version == facts.running:
@@ -96,6 +98,19 @@ def reconcile(state: State, facts: Facts, denied: frozenset[Version] = frozenset
         case Blessed() | Reverted() | Denylisted():
             return state, ""
     raise AssertionError(state)
+
+
+def _is_over(state: State, facts: Facts, denied: frozenset[Version]) -> bool:
+    """The way to the target ended and another version runs since: the journal fell behind by a whole update.
+
+    Only who rolls back by hand, which denies the running version, is on the way to one that is blessed.
+    """
+    if not isinstance(state, Staged | Rebooting | Booted | Healthy):
+        return False
+    target = state.target
+    uki = facts.published(target)
+    rolls_back = target.why == "rollback" and facts.running in denied
+    return target.version != facts.running and uki is not None and uki.blessed and not rolls_back
 
 
 def _proven(state: State, facts: Facts) -> tuple[State, str]:

@@ -241,6 +241,10 @@ class World:
         if mine and not mine.blessed and self.running.version in self.healthy:
             self.esp.rename(mine.name, mine.bless().name)
 
+    def is_blessed(self) -> bool:
+        mine = self.engine.writer.facts().uki(self.running.version)
+        return mine is not None and mine.blessed
+
     def cut(self) -> None:
         """The power fails now."""
         self.faults.power = None

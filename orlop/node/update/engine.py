@@ -282,13 +282,16 @@ class Engine:
         self.outside.reboot()
 
     def _deny(self, target: Target) -> None:
-        """Put the version that failed on the deny list, and take it off the disk's list of what may boot."""
+        """Put the version that failed on the deny list, and take it off the disk's list of what may boot.
+
+        The last is not done while the running version has yet to prove itself: the other may be all there is.
+        """
         assert isinstance(self.memory.state, Reverted)
         reason, now = self.memory.state.reason, self.outside.now()
         entry = Denied(target.version, reason, now, self.outside.console(target.version))
         denied = replace(self.memory.deny(entry), lock=KEPT if self.memory.lock != FREE else FREE)
         self._save(denied.to(update.denylist(denied.state)), must=True)
-        if target.version != self.writer.running:
+        if target.version != self.writer.running and not self.writer.facts().unproven:
             self.writer.discard(target.version)
 
     # what people ask for

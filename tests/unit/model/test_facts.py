@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -34,6 +36,7 @@ def facts(running: Version, other: Version | None, *ukis: Uki) -> Facts:
     return Facts(running, hashes[running], other, hashes[other], tuple(u.name for u in ukis))
 
 
+ROLLBACK = replace(T2, why="rollback")
 STAGED = facts(V1, V2, Uki(V1), Uki.fresh(V2))
 FAILED = facts(V1, V2, Uki(V1), Uki(V2, 0, 3))
 TRYING = facts(V2, V1, Uki(V1), Uki(V2, 2, 1))
@@ -63,6 +66,9 @@ BARE = facts(V1, None, Uki(V1))
         (Checking(), LAST_TRY, Booted(T2, None)),
         (Idle(), facts(V2, V1, Uki.fresh(V1), Uki(V2)), Idle()),  # an older one that nothing starts
         # the journal fell behind
+        (Booted(T2, V1), facts(V3, V2, Uki(V2), Uki(V3, 2, 1)), Booted(T3, None)),
+        (Staged(T2), facts(V3, V2, Uki(V2), Uki(V3)), Idle()),
+        (Staged(ROLLBACK), facts(V3, V2, Uki(V2), Uki(V3)), Idle()),  # V3 is not denied: it ended long ago
         (Fetching(T2), TRYING, Idle()),
         (Fetching(T2), STAGED, Staged(T2)),
         (Verifying(T2), STAGED, Staged(T2)),
@@ -89,6 +95,11 @@ def test_a_version_whose_tries_are_used_up_has_failed(state: State) -> None:
 
 def test_a_failure_that_is_known_is_not_found_again() -> None:
     assert reconcile(Idle(), FAILED, frozenset({V2})) == (Idle(), "")
+
+
+def test_a_rollback_goes_on_while_the_running_version_is_denied() -> None:
+    seen = facts(V3, V2, Uki(V2), Uki(V3))
+    assert reconcile(Rebooting(ROLLBACK, V3), seen, frozenset({V3}))[0] == Staged(ROLLBACK)
 
 
 versions = st.sampled_from([V1, V2, V3])

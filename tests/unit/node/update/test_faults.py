@@ -33,11 +33,14 @@ FILLER = "filler"
 class AnythingGoesWrong(RuleBasedStateMachine):
     """The rules are what happens to a machine; the invariant is what must be true whatever happened."""
 
-    @initialize(seed=st.integers(0, 1 << 16))
-    def start(self, seed: int) -> None:
+    @initialize(seed=st.integers(0, 1 << 16), updated=st.booleans())
+    def start(self, seed: int, updated: bool) -> None:
         self.folder = Path(tempfile.mkdtemp())
         self.world = World(self.folder / "state", CHAIN[0], seed)
         self.next = 1
+        if updated:  # most of a machine's life both slots hold a good version
+            self.a_release_comes_out("good")
+            self.world.run(lambda: self.world.running.version == CHAIN[1].version and self.world.is_blessed())
 
     def teardown(self) -> None:
         if hasattr(self, "folder"):
@@ -74,19 +77,29 @@ class AnythingGoesWrong(RuleBasedStateMachine):
             self.world.step()
         self.world.faults.kill = None
 
-    @rule(count=st.integers(0, 30), back=st.sampled_from(["no", "by hand", "pulled back"]))
-    def the_reboot_does_not_come(self, count: int, back: str) -> None:
-        """Neither the one into an update, nor the one back."""
-        world = self.world
-        world.faults.unheard = count
-        other = world.engine.writer.facts().other
-        if back == "by hand":
+    @rule(count=st.integers(1, 20))
+    def the_reboot_does_not_come(self, count: int) -> None:
+        self.world.faults.unheard = count
+        self.time_passes(4)
+
+    @precondition(lambda self: self.world.engine.writer.facts().other in self.world.healthy)
+    @rule(by_hand=st.booleans(), kind=st.sampled_from(["none", "good", "unhealthy", "dead"]))
+    def the_reboot_back_does_not_come(self, by_hand: bool, kind: str) -> None:
+        """And perhaps another release does."""
+        world, other = self.world, self.world.engine.writer.facts().other
+        assert other
+        world.faults.unheard = 20
+        if by_hand:
             self.somebody_rolls_back()
-        if back == "pulled back" and other in world.healthy:
+        else:
             world.offered = replace(world.releases[other].target, why="pull-back")
             world.now += timedelta(minutes=6)
-        for _ in range(4):
-            world.step()
+        self.time_passes(8)
+        if kind != "none" and self.next < len(CHAIN):
+            self.a_release_comes_out(kind)
+            if by_hand:
+                self.somebody_names_a_version(self.next)
+            self.time_passes(6)
 
     @rule(lie=st.sampled_from([0.0, 0.05, 1.0]), break_off=st.sampled_from([0.0, 0.2, 0.9]))
     def servers_misbehave(self, lie: float, break_off: float) -> None:

@@ -11,7 +11,7 @@ from orlop.errors import BadInput
 from orlop.model.boot import Uki
 from orlop.model.decide import Settings
 from orlop.model.reboot import Off
-from orlop.model.update import Idle, Reverted, Staged, Target
+from orlop.model.update import Healthy, Idle, Reverted, Staged, Target
 from orlop.model.version import Version
 from orlop.node.update import device
 from orlop.node.update.device import Device
@@ -406,3 +406,19 @@ def test_while_a_fetch_fails_a_replacement_or_a_halt_is_noticed_within_the_hour(
     world.engine.step()
     assert getattr(world.engine.memory.state, "target", None) == offered
     assert world.engine.memory.retry_at is None
+
+
+def test_a_journal_that_fell_behind_by_an_update_does_not_cost_the_version_to_go_back_to(tmp_path: Path) -> None:
+    """/var was full all the time: it still says that the version before, blessed long since, is on trial."""
+    world = World(tmp_path, FIRST)
+    world.publish(SECOND, "good")
+    world.run(lambda: isinstance(world.engine.memory.state, Healthy))
+    old = world.engine.journal.path.read_bytes()
+    world.run(lambda: idle(world))
+    world.publish(THIRD, "unhealthy")
+    world.now += timedelta(minutes=6)
+    world.run(lambda: world.running.version == V3)
+    world.engine.journal.path.write_bytes(old)
+    world.start_engine()
+    world.run(lambda: world.engine.memory.denies(V3) is not None and idle(world))
+    assert world.running.version == V2 and world.engine.memory.denies(V2) is None
