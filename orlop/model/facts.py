@@ -63,6 +63,15 @@ class Facts:
         uki = self.uki(self.running)
         return uki is not None and uki.bad and uki.done == 0
 
+    @property
+    def passed_over(self) -> Target | None:
+        """A newer version that is blessed and does not run: it did not start, or somebody chose the running one."""
+        if self.other is None or self.other <= self.running or self.unproven:
+            return None
+        target = Target(self.other, self.other_hash)
+        uki = self.published(target)
+        return target if uki is not None and uki.blessed else None
+
     def published(self, target: Target) -> Uki | None:
         """The UKI of the target when slot and UKI are both there."""
         there = self.other == target.version and self.other_hash == target.root_hash

@@ -195,12 +195,37 @@ def _compare(a: Entry, b: Entry) -> int:
     return -1 if (-a.left, a.done) < (-b.left, b.done) else 1
 
 
+@dataclass
+class Variables:
+    """What firmware keeps: how often the initrd failed in a row, and an entry that is started once."""
+
+    version: Version | None = None
+    failures: int = 0
+    once: Version | None = None
+
+    def first(self, listed: list[Entry]) -> Entry:
+        """What systemd-boot starts, of entries in its order."""
+        once, self.once = self.once, None
+        return next((entry for entry in listed if entry.version == once), listed[0])
+
+    def failed(self, entry: Entry, listed: list[Entry]) -> None:
+        """As os/initrd/tree/usr/lib/orlop/report-failure."""
+        self.failures = self.failures + 1 if entry.version == self.version else 1
+        self.version = entry.version
+        if entry.left < 0 and self.failures >= 3:
+            self.once = next((e.version for e in listed if e.version != entry.version), None)
+
+
+class NoSlot(Unbootable):
+    """The initrd comes up, and finds no /usr to go on with."""
+
+
 ORDER = functools.cmp_to_key(_compare)
 _TREES: dict[tuple[bytes, bytes], tuple[bytes, str]] = {}
 
 
 def check(pages: Pages, entry: Entry, ukis: Container[bytes]) -> None:
-    """Load the UKI, find its slot, check all of it. Raises Unbootable. `ukis` are those that were ever released."""
+    """Load the UKI, find its slot, check all of it. Raises Unbootable or NoSlot. `ukis` were ever released."""
     if entry.content not in ukis:
         raise Unbootable(f"{entry.file} is not the UKI of any release")
     half = len(entry.root_hash) // 2
@@ -211,12 +236,12 @@ def check(pages: Pages, entry: Entry, ukis: Container[bytes]) -> None:
     count, salt_size = struct.unpack_from("<QH", head, 72)
     salt = head[88 : 88 + salt_size] if salt_size <= 256 else b""
     if head[:8] != b"verity\0\0" or not 0 < count <= USR_SIZE // 4096:
-        raise Unbootable(f"{entry.version}: no verity superblock")
+        raise NoSlot(f"{entry.version}: no verity superblock")
     data = device.read(usr, 0, count * 4096)
     key = (hashlib.sha256(data).digest(), salt)
     made = _TREES.get(key) or _TREES.setdefault(key, make_tree(data, salt))
     if made[1] != entry.root_hash or device.read(tree, 4096, len(made[0]) - 4096) != made[0][4096:]:
-        raise Unbootable(f"{entry.version}: the verity tree does not lead to the root hash")
+        raise NoSlot(f"{entry.version}: the verity tree does not lead to the root hash")
 
 
 class Readable(Protocol):

@@ -6,6 +6,7 @@ is not healthy ends in another boot. A healthy one is blessed by renaming its UK
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -24,7 +25,7 @@ from orlop.node.update.journal import Journal
 from orlop.node.update.source import Absent, Stream, Unreachable
 from orlop.node.update.writer import Progress, Writer
 from tests.simulators import machine
-from tests.simulators.machine import Entry, Unbootable
+from tests.simulators.machine import Entry, NoSlot, Unbootable, Variables
 from tests.simulators.medium import Medium, Pages, PowerCut, Write
 from tests.simulators.releases import Release, part
 
@@ -136,6 +137,7 @@ class World:
         self.medium: Medium = machine.install(self.first, fill=self.seed % 9)
         self.medium.before_write = self.faults.wrote
         self.reboots = 0
+        self.variables = Variables()
         self.boot()
 
     # what the engine meets
@@ -177,16 +179,12 @@ class World:
     def boot(self) -> None:
         """Firmware, systemd-boot, kernel, initrd; again until something comes up. Then the engine starts."""
         for _ in range(12):
-            entry = self._start()
-            try:
-                machine.check(self.medium.durable, entry, self._ukis())
-            except Unbootable:
-                assert entry.left >= 0, f"{entry.file} does not come up, and nothing counts its tries"
-                continue
-            if entry.version in self.dead:
-                assert entry.left >= 0, f"{entry.file} never gets healthy, and nothing counts its tries"
-                continue
-            break
+            listed = machine.entries(self.medium.durable)
+            entry = self._start(listed)
+            why = self._why_not(self.medium.durable, entry, listed, self.variables)
+            if not why and entry.version not in self.dead:
+                break
+            assert entry.left >= 0 or self.variables.failures, f"{entry.file} {why}, and nothing counts its tries"
         else:
             raise Unbootable("nothing came up in twelve boots")
         self.running = entry
@@ -195,9 +193,22 @@ class World:
         self.esp = machine.esp_of(self.medium, self.rng)
         self.start_engine()
 
-    def _start(self) -> Entry:
-        """The first entry; its tries are counted as the firmware's FAT driver does it."""
-        entry = machine.entries(self.medium.durable)[0]
+    def _why_not(self, pages: Pages, entry: Entry, listed: list[Entry], variables: Variables) -> str:
+        """Why the entry gets not even to its services; empty when it does."""
+        try:
+            machine.check(pages, entry, self._ukis())
+        except NoSlot as e:
+            variables.failed(entry, listed)
+            return str(e)
+        except Unbootable as e:
+            variables.failures = 0
+            return str(e)
+        variables.failures = 0
+        return ""
+
+    def _start(self, listed: list[Entry]) -> Entry:
+        """What systemd-boot chooses; its tries are counted as the firmware's FAT driver does it."""
+        entry = self.variables.first(listed)
         uki = Uki.parse(entry.file)
         if uki and not uki.blessed:
             firmware = machine.esp_of(self.medium, self.rng)
@@ -257,19 +268,17 @@ class World:
 
     def destiny(self, pages: Pages) -> Version:
         """The healthy version that this disk ends up in, if left alone. Raises Unbootable when there is none."""
-        listed = {e.file: e for e in machine.entries(pages)}
+        listed = machine.entries(pages)
+        variables = dataclasses.replace(self.variables)
         for _ in range(12):
-            entry = min(listed.values(), key=machine.ORDER)
-            try:
-                machine.check(pages, entry, self._ukis())
-                if entry.version in self.healthy:
-                    return entry.version
-                why = "is not healthy"
-            except Unbootable as e:
-                why = str(e)
-            if entry.left < 0:
-                raise Unbootable(f"{entry.file} {why}, and would be started for ever")
-            listed[entry.file] = entry.tried()
+            listed.sort(key=machine.ORDER)
+            entry = variables.first(listed)
+            why = self._why_not(pages, entry, listed, variables)
+            if not why and entry.version in self.healthy:
+                return entry.version
+            if entry.left < 0 and not variables.failures:
+                raise Unbootable(f"{entry.file} {why or 'is not healthy'}, and would be started for ever")
+            listed = [e.tried() if e == entry and e.left >= 0 else e for e in listed]
         raise Unbootable("no healthy version is reached in twelve boots")
 
     def run(self, until: Callable[[], bool], limit: int = 200) -> None:

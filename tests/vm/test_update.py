@@ -8,6 +8,7 @@ from which the next one starts. Releases are numbered; each number is used once.
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,19 @@ from orlop.workspace import Workspace
 from tests.simulators.httpd import Vices, cuts
 from tests.vm.machines import Machines
 from tests.vm.releases import NOTE, Kind, Releases
-from tests.vm.updates import TOLD, arrives, ask_for, last_try, reboot_to, served, slot, stage, status, updating
+from tests.vm.updates import (
+    TOLD,
+    WAIT_SECONDS,
+    arrives,
+    ask_for,
+    last_try,
+    reboot_to,
+    served,
+    slot,
+    stage,
+    status,
+    updating,
+)
 
 FILE = "/var/lib/kept"
 INDEX = ".index.json"
@@ -173,3 +186,24 @@ def test_a_slot_that_rots_once_it_is_staged_is_never_used(machine: Machines, rel
 @pytest.mark.long
 def test_a_boot_that_never_comes_to_a_verdict_leads_back(machine: Machines, releases: Releases) -> None:
     fails(machine, releases.make(10, Kind.HANGS), *FAILED)
+
+
+@pytest.mark.long
+def test_a_slot_that_rots_once_it_is_blessed_leads_back_to_the_other(machine: Machines, releases: Releases) -> None:
+    """Nothing counts its tries any more: the initrd does."""
+    node, runs = machine.n1, running(machine.n1)
+    with served(releases.make(11)) as release:
+        stage(node, release)
+    reboot_to(node, release.version)
+    number = {"A": 2, "B": 4}[slot(status(node), release.version)["slot"]]
+    with machine.expect(node, "verity", *FAILED):
+        node.sh(f"dd if=/dev/urandom of=/dev/vda{number} bs=4k count=1 conv=fsync,notrunc")
+        said = reboot_to(node, runs)
+    assert said.count("orlop-initrd: rebooting") == 3
+    until, found = time.monotonic() + WAIT_SECONDS, status(node)
+    while not any(d["version"] == str(release.version) for d in found["denied"]):
+        assert time.monotonic() < until, found
+        time.sleep(1.0)
+        found = status(node)
+    assert "does not start any more" in denied(found, release.version)["reason"]
+    is_whole(node, runs)

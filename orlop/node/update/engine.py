@@ -106,6 +106,7 @@ class Engine:
         self.memory = journal.load()
         self.note = journal.note
         self._unanswered = 0  # checks in a row
+        self._other_seen = False
         if self.memory == Memory() and outside.lock:
             self.memory = replace(self.memory, lock=ASKED)  # perhaps: nobody remembers
         self.check_at = polling.first(outside.now(), settings.first_within, outside.random.random())
@@ -140,6 +141,24 @@ class Engine:
         state, why = reconcile(self.memory.state, self.writer.facts(), denied)
         if state != self.memory.state:
             self.note = why
+            self._save(self.memory.to(state))
+        if isinstance(self.memory.state, Idle) and not self._other_seen:
+            self._other_seen = True
+            self._see_other()
+
+    def _see_other(self) -> None:
+        """The initrd starts another version when one that is not counted fails in it again and again: which is broken?
+
+        One that is whole was passed over because somebody chose so in the boot menu, and stays.
+        """
+        target = self.writer.facts().passed_over
+        if target is None:
+            return
+        try:
+            self.writer.other()
+        except OrlopError as e:
+            self.note = f"{target.version} does not start any more: {e.message}"
+            state = update.lost(target, tried=True, running=False, reason=self.note)
             self._save(self.memory.to(state))
 
     def _save(self, memory: Memory, *, must: bool = False) -> None:

@@ -153,6 +153,24 @@ class AnythingGoesWrong(RuleBasedStateMachine):
         at = rng.randrange(0, 3 * BLOCK if entry == other.verity else 48 * BLOCK)
         self.world.medium.corrupt(entry.first * 512 + at, rng.randbytes(3))
 
+    def _could_go_back(self) -> bool:
+        """Both slots are blessed and whole."""
+        world = self.world
+        listed = machine.entries(world.medium.durable)
+        for entry in listed:
+            with contextlib.suppress(machine.Unbootable):
+                machine.check(world.medium.durable, entry, {r.uki for r in world.releases.values()})
+                continue
+            return False
+        return len(listed) == 2 and all(e.left < 0 and e.version in world.healthy for e in listed)
+
+    @precondition(_could_go_back)
+    @rule(tree=st.booleans(), garbage=st.binary(min_size=1, max_size=8))
+    def the_running_slot_rots_and_the_power_fails(self, tree: bool, garbage: bytes) -> None:
+        mine = machine.disk_of(self.world.medium, self.world.running.root_hash).slots()[0]
+        self.world.medium.corrupt((mine.verity if tree else mine.usr).first * 512, b"rot" + garbage)
+        self.world.cut()
+
     @rule(years=st.integers(-40, 40))
     def the_clock_is_wrong(self, years: int) -> None:
         self.world.now = datetime(2026 + years, 6, 1, tzinfo=UTC)

@@ -422,3 +422,35 @@ def test_a_journal_that_fell_behind_by_an_update_does_not_cost_the_version_to_go
     world.start_engine()
     world.run(lambda: world.engine.memory.denies(V3) is not None and idle(world))
     assert world.running.version == V2 and world.engine.memory.denies(V2) is None
+
+
+def test_a_blessed_slot_that_rots_leads_back_to_the_other_one(tmp_path: Path) -> None:
+    """Nothing counts its tries: the initrd does, and has the other version started once. Then it must not flap."""
+    world = second_runs(tmp_path)
+    world.medium.corrupt(world.engine.writer.disk.slots()[0].usr.first * 512, b"rot")
+    world.cut()
+    assert world.running.version == V1
+    world.run(lambda: world.engine.memory.denies(V2) is not None and idle(world))
+    denied = world.engine.memory.denies(V2)
+    assert denied is not None and "does not start any more: " in denied.reason
+    assert world.engine.writer.facts().names == (Uki(V1).name,)
+    reboots = world.reboots
+    for _ in range(30):
+        world.step()
+    world.cut()
+    assert (world.running.version, world.reboots) == (V1, reboots + 1)
+    world.publish(THIRD, "good")
+    world.run(lambda: world.running.version == V3 and idle(world))
+
+
+def test_a_version_that_somebody_chose_in_the_boot_menu_leaves_the_other_one(tmp_path: Path) -> None:
+    world = second_runs(tmp_path)
+    world.engine.hold("testing")
+    world.variables.once = V1
+    world.cut()
+    assert world.running.version == V1
+    for _ in range(30):
+        world.step()
+    assert world.engine.memory.denied == () and len(world.engine.writer.facts().names) == 2
+    world.cut()
+    assert world.running.version == V2
