@@ -17,6 +17,7 @@ from orlop.errors import NoSpace
 from orlop.model.boot import Uki
 from orlop.model.decide import Health, Settings, Step
 from orlop.model.index import Blob, Index
+from orlop.model.memory import Memory
 from orlop.model.update import Booted, Healthy, Target
 from orlop.model.version import Version
 from orlop.node.update.engine import Engine, Outside, RebootLock
@@ -38,6 +39,7 @@ class Killed(BaseException):
 class Faults:
     """What goes wrong: servers lie or break with these chances; `power` and `kill` count down to their moment.
 
+    `checkpoint` counts down to a kill too: each checkpoint of the engine is two moments, before it and after it.
     So many requests to reboot as `unheard` says come to nothing, or cannot even be made.
     """
 
@@ -46,6 +48,7 @@ class Faults:
     break_off: float = 0.0
     power: int | None = None
     kill: int | None = None
+    checkpoint: int | None = None
     unheard: int = 0
 
     def wrote(self, _write: Write | None) -> None:
@@ -61,6 +64,26 @@ class Faults:
             if self.kill < 0:
                 self.kill = None
                 raise Killed
+
+    def saves(self) -> None:
+        if self.checkpoint is not None:
+            self.checkpoint -= 1
+            if self.checkpoint < 0:
+                self.checkpoint = None
+                raise Killed
+
+
+class Checkpoints(Journal):
+    """The engine's journal, around whose checkpoints it may be killed."""
+
+    def __init__(self, folder: Path, faults: Faults) -> None:
+        super().__init__(folder)
+        self._faults = faults
+
+    def save(self, memory: Memory) -> None:
+        self._faults.saves()
+        super().save(memory)
+        self._faults.saves()
 
 
 @dataclass
@@ -223,7 +246,7 @@ class World:
             lambda: self.now, self, self.reboot, self.health, lambda: self.people, self.lock,
             random=random.Random(self.rng.random()),
         )  # fmt: skip
-        self.engine = Engine(writer, Journal(self.folder), outside, self.settings)
+        self.engine = Engine(writer, Checkpoints(self.folder, self.faults), outside, self.settings)
 
     def step(self) -> Step | None:
         """One step of the engine; None when the power was cut or the process killed in it."""
