@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from orlop.cli import release_keys, release_show
+from orlop.cli import release_keys, release_roots, release_show
 from orlop.cli.release_home import DEFAULT, Home, HomeOption, KeysOption, now
 from orlop.cli.session import steps, workspace
 from orlop.control.releases import edits, gc, publish, repair
@@ -34,8 +34,8 @@ from orlop.steps import Steps
 app = typer.Typer(help="The signed repository that machines are updated from.", no_args_is_help=True)
 app.command("init")(release_keys.init)
 app.add_typer(release_keys.key_app, name="key")
-app.add_typer(release_keys.root_app, name="root")
-app.command("rotate-keys")(release_keys.rotate_keys)
+app.add_typer(release_roots.root_app, name="root")
+app.command("rotate-keys")(release_roots.rotate_keys)
 app.command("show")(release_show.show)
 app.command("verify")(release_show.verify)
 app.command("serve")(release_show.serve)

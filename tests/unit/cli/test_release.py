@@ -13,51 +13,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
 
-from orlop.cli.app import app
-from orlop.cli.release_home import Home
-from orlop.control.releases import keys
 from orlop.control.releases.serve import server
 from tests.simulators.s3 import WHO, storing
-from tests.unit.control.releases.images import WORDS, make_image
+from tests.unit.cli.releasing import good, refused, run, shown
 
 REPOSITORY = Path(__file__).parents[3]
-
-
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with a passphrase, two images and nothing else."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("ORLOP_STATE", str(tmp_path / "state"))
-    monkeypatch.delenv("ORLOP_RELEASE", raising=False)
-    (tmp_path / "pass").write_text(WORDS + "\n")
-    monkeypatch.setenv("ORLOP_PASSPHRASE_FILE", str(tmp_path / "pass"))
-    make_image(tmp_path / "state/images", "20261201.1")
-    make_image(tmp_path / "state/images", "20261202.1", 3, {"podman": "5.4.2+ds1-2+deb13u1", "crun": "1.21-1"})
-    return tmp_path
-
-
-def run(*args: str) -> Result:
-    return CliRunner().invoke(app, ["release", *args])
-
-
-def good(*args: str) -> str:
-    done = run(*args)
-    assert done.exit_code == 0, done.output
-    return done.output
-
-
-def refused(message: str, *args: str) -> None:
-    done = run(*args)
-    assert done.exit_code == 1, done.output
-    assert message in done.output
-
-
-def shown(channel: str = "alpha") -> list[dict[str, object]]:
-    about = json.loads(run("show", channel, "--json").stdout)
-    found: list[dict[str, object]] = about["channels"][0]["versions"]
-    return found
 
 
 def test_a_release_from_its_first_key_to_its_last_channel(here: Path) -> None:
@@ -145,66 +106,6 @@ def test_errors_with_a_repository(here: Path) -> None:
     refused("the passphrase does not open", "publish", "20261201.1")
     os.environ.pop("ORLOP_PASSPHRASE_FILE")
     refused("there is no terminal to ask for it", "publish", "20261201.1")
-
-
-def test_a_ceremony_of_three_machines(here: Path) -> None:
-    """Anna, Ben and Cleo each make a root key; public halves go to the publisher, the draft goes round."""
-    for name in ("anna", "ben", "cleo"):
-        good("key", "new", f"root-{name}", "--out", name)
-    public = [str(next((here / name).glob("*.pub"))) for name in ("anna", "ben", "cleo")]
-    assert all(not keys.read(Path(p)).signs for p in public)
-    good("init", *(word for p in public for word in ("--root-key", p)))
-    refused("holds no release repository", "publish", "20261201.1")
-    refused("has 0 of the 2 signatures", "root", "apply")
-    travelling = here / "draft.json"
-    travelling.write_bytes((here / "release/root.draft.json").read_bytes())
-    for name in ("anna", "cleo"):
-        assert f"root-{name}" in good("root", "sign", str(travelling), "--keys", name, "--home", f"{name}/none")
-    assert "signed for the new root by 2 of 2" in good("root", "show", str(travelling))
-    good("root", "apply", str(travelling))
-    good("publish", "20261201.1")
-    assert "✗" not in good("verify")
-    assert not list((here / "release/root-keys").glob("*.key")) or not any(
-        keys.read(p).signs for p in (here / "release/root-keys").glob("*.key")
-    )
-    # a root key is lost: the other two give a new set
-    good("key", "new", "root-dora", "--out", "dora")
-    fresh = [public[0], public[2], str(next((here / "dora").glob("*.pub")))]
-    out = good("rotate-keys", "root", *(word for p in fresh for word in ("--key", p)))
-    assert "to be signed by more root keys" in out
-    refused("has 0 of the 2 signatures that the current root asks for", "root", "apply")
-    for name in ("anna", "cleo"):
-        good("root", "sign", "--keys", name)
-    good("root", "apply")
-    assert "✗" not in good("verify")
-    assert json.loads(run("show", "--json").stdout)["roles"][0]["version"] == 2
-
-
-@pytest.mark.parametrize("role", ["timestamp", "snapshot", "targets", "alpha", "root"])
-def test_rotation_with_all_keys_at_hand(here: Path, role: str) -> None:
-    good("init")
-    good("publish", "20261201.1")
-    before = {r["role"]: r["keys"] for r in json.loads(run("show", "--json").stdout)["roles"]}
-    good("rotate-keys", role)
-    after = {r["role"]: r["keys"] for r in json.loads(run("show", "--json").stdout)["roles"]}
-    assert {name for name in before if before[name] != after[name]} == {role}
-    retired = list((here / "release").rglob("retired/*.key"))
-    assert len(retired) == len(before[role])
-    good("publish", "20261202.1", "--patches", "0")
-    assert "✗" not in good("verify")
-
-
-def test_two_rotations_in_one_draft(here: Path) -> None:
-    good("init")
-    (here / "release/root-keys").rename(here / "safe")
-    good("rotate-keys", "timestamp")
-    good("rotate-keys", "snapshot")
-    good("root", "sign", "--keys", "safe")
-    good("root", "apply")
-    about = json.loads(run("show", "--json").stdout)
-    assert about["roles"][0]["version"] == 2
-    assert not Home(here / "release").draft.exists()
-    good("publish", "20261201.1")
 
 
 @pytest.mark.usefixtures("here")

@@ -1,0 +1,72 @@
+"""`orlop release` as those who hold keys use it: the real command, real keys, several machines."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from orlop.cli.release_home import Home
+from orlop.control.releases import keys
+from tests.unit.cli.releasing import good, refused, run
+
+
+def test_a_ceremony_of_three_machines(here: Path) -> None:
+    """Anna, Ben and Cleo each make a root key; public halves go to the publisher, the draft goes round."""
+    for name in ("anna", "ben", "cleo"):
+        good("key", "new", f"root-{name}", "--out", name)
+    public = [str(next((here / name).glob("*.pub"))) for name in ("anna", "ben", "cleo")]
+    assert all(not keys.read(Path(p)).signs for p in public)
+    good("init", *(word for p in public for word in ("--root-key", p)))
+    refused("holds no release repository", "publish", "20261201.1")
+    refused("has 0 of the 2 signatures", "root", "apply")
+    travelling = here / "draft.json"
+    travelling.write_bytes((here / "release/root.draft.json").read_bytes())
+    for name in ("anna", "cleo"):
+        assert f"root-{name}" in good("root", "sign", str(travelling), "--keys", name, "--home", f"{name}/none")
+    assert "signed for the new root by 2 of 2" in good("root", "show", str(travelling))
+    good("root", "apply", str(travelling))
+    good("publish", "20261201.1")
+    assert "✗" not in good("verify")
+    assert not list((here / "release/root-keys").glob("*.key")) or not any(
+        keys.read(p).signs for p in (here / "release/root-keys").glob("*.key")
+    )
+    # a root key is lost: the other two give a new set
+    good("key", "new", "root-dora", "--out", "dora")
+    fresh = [public[0], public[2], str(next((here / "dora").glob("*.pub")))]
+    out = good("rotate-keys", "root", *(word for p in fresh for word in ("--key", p)))
+    assert "to be signed by more root keys" in out
+    refused("has 0 of the 2 signatures that the current root asks for", "root", "apply")
+    for name in ("anna", "cleo"):
+        good("root", "sign", "--keys", name)
+    good("root", "apply")
+    assert "✗" not in good("verify")
+    assert json.loads(run("show", "--json").stdout)["roles"][0]["version"] == 2
+
+
+@pytest.mark.parametrize("role", ["timestamp", "snapshot", "targets", "alpha", "root"])
+def test_rotation_with_all_keys_at_hand(here: Path, role: str) -> None:
+    good("init")
+    good("publish", "20261201.1")
+    before = {r["role"]: r["keys"] for r in json.loads(run("show", "--json").stdout)["roles"]}
+    good("rotate-keys", role)
+    after = {r["role"]: r["keys"] for r in json.loads(run("show", "--json").stdout)["roles"]}
+    assert {name for name in before if before[name] != after[name]} == {role}
+    retired = list((here / "release").rglob("retired/*.key"))
+    assert len(retired) == len(before[role])
+    good("publish", "20261202.1", "--patches", "0")
+    assert "✗" not in good("verify")
+
+
+def test_two_rotations_in_one_draft(here: Path) -> None:
+    good("init")
+    (here / "release/root-keys").rename(here / "safe")
+    good("rotate-keys", "timestamp")
+    good("rotate-keys", "snapshot")
+    good("root", "sign", "--keys", "safe")
+    good("root", "apply")
+    about = json.loads(run("show", "--json").stdout)
+    assert about["roles"][0]["version"] == 2
+    assert not Home(here / "release").draft.exists()
+    good("publish", "20261201.1")
