@@ -53,6 +53,7 @@ def root_apply(
     """Put a signed draft into the repository; the first one makes the repository."""
     where = Home(home, keys_from or ())
     found, _ = _draft(where, draft)
+    begun = _begun(where)
     with steps(ctx).step(f"Putting root {found.signed.version} into the repository"), where.storage.lock():
         if found.signed.version == 1:
             must_be_new(where.storage)
@@ -63,7 +64,7 @@ def root_apply(
             ceremony.create(where.repository(ring), found, channels, now())
         else:
             repository = where.repository()
-            retire(where, ceremony.apply(repository, found, now()))
+            retire(where, ceremony.apply(repository, found, now()), begun)
     where.draft.unlink(missing_ok=True)
 
 
@@ -81,6 +82,11 @@ def _draft(home: Home, path: Path | None) -> tuple[ceremony.Draft, Root | None]:
         raise Missing(f"there is no draft {path}", hint="orlop release rotate-keys makes one") from None
     before = home.storage.read(f"metadata/{draft.signed.version - 1}.root.json")
     return draft, ceremony.decode(before, "the root before it").signed if before else None
+
+
+def _begun(where: Home) -> ceremony.Draft | None:
+    """The draft in the publisher's folder, if there is one."""
+    return ceremony.decode(where.draft.read_bytes(), str(where.draft)) if where.draft.exists() else None
 
 
 def rotate_keys(
@@ -101,15 +107,16 @@ def rotate_keys(
     """
     where = Home(home, keys_from or ())
     with where.changing() as repository:
+        begun = _begun(where)
         state = repository.load()
         if role not in (*TOP, *state.channels):
             have = ", ".join((*TOP, *state.channels))
             raise BadInput(f"there is no role {role}", hint=f"there are: {have}")
         new = _new_keys(where, state, role, key)
         if role in TOP:
-            _rotate_top(ctx, where, repository, state, role, new, threshold)
+            _rotate_top(ctx, where, repository, state, role, new, threshold, begun)
         else:
-            _rotate_channel(ctx, where, repository, state, role, new)
+            _rotate_channel(ctx, where, repository, state, role, new, begun)
 
 
 def _new_keys(where: Home, state: State, role: str, given: list[Path] | None) -> list[KeyFile]:
@@ -129,7 +136,13 @@ def _new_keys(where: Home, state: State, role: str, given: list[Path] | None) ->
 
 
 def _rotate_channel(
-    ctx: typer.Context, where: Home, repository: Repository, state: State, name: str, new: list[KeyFile]
+    ctx: typer.Context,
+    where: Home,
+    repository: Repository,
+    state: State,
+    name: str,
+    new: list[KeyFile],
+    begun: ceremony.Draft | None,
 ) -> None:
     if len(new) != 1:
         raise BadInput(f"channel {name} has one key, {len(new)} were given", hint="give one --key")
@@ -137,7 +150,7 @@ def _rotate_channel(
     ceremony.delegate(targets, name, new[0])
     repository.keyring.add(new[0])
     with steps(ctx).step(f"Giving {name} a new key"):
-        retire(where, repository.commit(state, Change(targets=targets, renew=[name]), now()))
+        retire(where, repository.commit(state, Change(targets=targets, renew=[name]), now()), begun)
     typer.echo(f"{name} is signed by {new[0].keyid[:8]} from now on")
 
 
@@ -149,13 +162,12 @@ def _rotate_top(
     role: str,
     new: list[KeyFile],
     threshold: int | None,
+    begun: ceremony.Draft | None,
 ) -> None:
     draft = ceremony.following(state.root, now())
-    if where.draft.exists():
-        begun = ceremony.decode(where.draft.read_bytes(), str(where.draft))
-        if begun.signed.version == draft.signed.version:
-            draft = begun
-            draft.signatures.clear()
+    if begun is not None and begun.signed.version == draft.signed.version:
+        draft = begun
+        draft.signatures.clear()
     ceremony.replace_keys(draft, role, new, threshold)
     for key in new:
         repository.keyring.add(key)
@@ -171,13 +183,18 @@ def _rotate_top(
         typer.echo("then: orlop release root apply")
         return
     with steps(ctx).step(f"Putting root {draft.signed.version} into the repository"):
-        retire(where, ceremony.apply(repository, draft, now()))
+        retire(where, ceremony.apply(repository, draft, now()), None)
     where.draft.unlink()
 
 
-def retire(where: Home, state: State) -> None:
-    """Move the keys that speak for nothing any more out of the way; they are not removed."""
+def retire(where: Home, state: State, begun: ceremony.Draft | None) -> None:
+    """Move the keys that speak for nothing any more out of the way; they are not removed.
+
+    `begun` is the draft in the publisher's folder: its keys will speak for something.
+    """
     used = {i for role in (*TOP, *state.channels) for i in state.keyids(role)}
+    if begun is not None and begun.signed.version > state.root.version:
+        used |= begun.signed.keys.keys()
     for folder in (where.keys, where.root_keys):
         for path in sorted(folder.glob(f"*{SUFFIX}")):
             if keys.read(path).keyid not in used:

@@ -70,3 +70,18 @@ def test_two_rotations_in_one_draft(here: Path) -> None:
     assert about["roles"][0]["version"] == 2
     assert not Home(here / "release").draft.exists()
     good("publish", "20261201.1")
+
+
+def test_the_keys_of_a_draft_stay_while_another_rotation_is_made(here: Path) -> None:
+    """After a theft: a role's draft is on its way to the root keys when a channel gets a new key at once."""
+    good("init")
+    (here / "release/root-keys").rename(here / "safe")
+    good("rotate-keys", "snapshot")
+    good("rotate-keys", "root")
+    good("rotate-keys", "alpha")
+    assert [p.name[:5] for p in (here / "release").rglob("retired/*.key")] == ["alpha"]
+    good("root", "sign", "--keys", "safe")
+    good("root", "apply")
+    good("publish", "20261201.1")
+    retired = sorted(p.name.partition("-")[0] for p in (here / "release").rglob("retired/*.key"))
+    assert retired == ["alpha", "snapshot"]
