@@ -9,14 +9,15 @@
       root.draft.json  the next root, while it travels to those who sign it
       memory/        what this publisher has seen of the repository, so that a rollback of it is noticed
 
-Lifetime: one `Home` a command. The passphrase is asked for at most once, and only when something is signed.
+Lifetime: one `Home` a command. A passphrase is asked for when something is signed, and again only for a key that none
+of those said before opens.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -84,7 +85,7 @@ class Home:
         for folder in self.more_keys:
             if not folder.is_dir():
                 raise Missing(f"there is no folder {folder}", hint="--keys names a folder that holds .key files")
-        return Keyring([self.keys, self.root_keys, *self.more_keys], passphrase)
+        return Keyring([self.keys, self.root_keys, *self.more_keys], passphrases)
 
     def repository(self, keyring: Keyring | None = None) -> Repository:
         """Raises Missing when there is none."""
@@ -107,30 +108,38 @@ class Home:
             yield repository
 
 
-def passphrase() -> str:
-    """Of the keys: from the file that ORLOP_PASSPHRASE_FILE names, or asked for."""
-    return _passphrase(lambda: str(typer.prompt("Passphrase of the keys", hide_input=True, err=True)))
+def passphrases(name: str) -> Iterator[str]:
+    """To try for the key of that name: the lines of the file in ORLOP_PASSPHRASE_FILE, or what is said, three times."""
+    if (lines := _in_file()) is not None:
+        yield from lines
+        return
+    for before in ("", "That does not open it. ", "Nor does that. "):
+        yield _asked(f"{before}Passphrase of the key {name}", twice=False)
 
 
 def new_passphrase() -> str:
-    """For new keys: asked for twice."""
-    return _passphrase(
-        lambda: str(typer.prompt("Passphrase for the new keys", hide_input=True, confirmation_prompt=True, err=True))
-    )
+    """For new keys: the first line of that file, or asked for twice."""
+    if (lines := _in_file()) is not None:
+        return next(iter(lines), "")
+    return _asked("Passphrase for the new keys", twice=True)
 
 
-def _passphrase(ask: Callable[[], str]) -> str:
-    if named := os.environ.get(PASSPHRASE_FILE):
-        try:
-            return Path(named).read_text().rstrip("\n")
-        except (OSError, ValueError) as e:
-            raise BadInput(f"the file in {PASSPHRASE_FILE} cannot be read: {e}") from None
+def _in_file() -> list[str] | None:
+    if not (named := os.environ.get(PASSPHRASE_FILE)):
+        return None
+    try:
+        return [line for line in Path(named).read_text().split("\n") if line]
+    except (OSError, ValueError) as e:
+        raise BadInput(f"the file in {PASSPHRASE_FILE} cannot be read: {e}") from None
+
+
+def _asked(what: str, *, twice: bool) -> str:
     if not sys.stdin.isatty():
         raise BadInput(
             "the keys need their passphrase, and there is no terminal to ask for it",
             hint=f"put it into a file that only you can read, and name that in {PASSPHRASE_FILE}",
         )
-    return ask()
+    return str(typer.prompt(what, hide_input=True, confirmation_prompt=twice, err=True))
 
 
 def now() -> datetime:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from orlop.cli.release_home import DEFAULT, Home, HomeOption, new_passphrase, now
+from orlop.cli.release_home import DEFAULT, Home, HomeOption, new_passphrase, now, passphrases
 from orlop.cli.session import steps
 from orlop.control.releases import ceremony, keys
 from orlop.control.releases.keys import KeyFile, Keyring
@@ -59,7 +59,7 @@ def init(
         if given:
             write_atomic(made.draft, ceremony.encode(draft))
         else:
-            ring = Keyring([made.keys, made.root_keys], lambda: words)
+            ring = Keyring([made.keys, made.root_keys], lambda _: [words])
             ceremony.sign(draft, ring)
             write_atomic(made.root, ceremony.encode(draft))
             ceremony.create(made.repository(ring), draft, {name: own[name] for name in channels}, moment)
@@ -104,6 +104,22 @@ def key_command(
 def key_public(path: Annotated[Path, typer.Argument(help="A key.")]) -> None:
     """Write the public half of a key beside it."""
     typer.echo(_write_public(path, keys.read(path)))
+
+
+@key_app.command("passphrase")
+def key_passphrase(paths: Annotated[list[Path], typer.Argument(metavar="FILE…", help="The keys.")]) -> None:
+    """Give keys another passphrase, all or none of them. Copies kept elsewhere stay as they are."""
+    found = [(path.resolve(), keys.read(path)) for path in paths]
+    for path, key in found:
+        if not key.box:
+            raise BadInput(f"{path} has no passphrase: its private half is not in it", hint="nothing was changed")
+    ring = Keyring([], passphrases)
+    old = [ring.passphrase(key) for _, key in found]
+    new, salt = new_passphrase(), keys.new_salt()
+    made = [keys.change_passphrase(key, words, new, salt) for (_, key), words in zip(found, old, strict=True)]
+    for (path, _), key in zip(found, made, strict=True):
+        write_atomic(path, keys.encode(key), mode=0o600)
+        typer.echo(path)
 
 
 def _named(name: str) -> str:

@@ -112,27 +112,34 @@ def rotate_keys(
         if role not in (*TOP, *state.channels):
             have = ", ".join((*TOP, *state.channels))
             raise BadInput(f"there is no role {role}", hint=f"there are: {have}")
-        new = _new_keys(where, state, role, key)
+        new = _new_keys(repository, state, role, key)
         if role in TOP:
-            _rotate_top(ctx, where, repository, state, role, new, threshold, begun)
+            draft = _next(state, begun)
+            ceremony.replace_keys(draft, role, new, threshold)
+            _put_forward(ctx, where, repository, state, draft, role, new)
         else:
-            _rotate_channel(ctx, where, repository, state, role, new, begun)
+            _rotate_channel(ctx, where, repository, state, begun, role, new)
 
 
-def _new_keys(where: Home, state: State, role: str, given: list[Path] | None) -> list[KeyFile]:
-    """The keys for the role, kept where the command will find them."""
-    folder = where.root_keys if role == "root" else where.keys
+def _new_keys(repository: Repository, state: State, role: str, given: list[Path] | None) -> list[KeyFile]:
+    """The keys for the role. They sign for this command; nothing is kept yet."""
     if given:
         found = [keys.read(path) for path in given]
+        words = ""
     else:
-        words = new_passphrase()
+        words, salt = new_passphrase(), keys.new_salt()
         count = len(state.keyids(role))
         names = [f"root-{n}" for n in range(1, count + 1)] if role == "root" else [role] * count
-        salt = keys.new_salt()
         found = [keys.generate(name, words, salt) for name in names]
     for key in found:
-        keys.write(folder, key)
+        repository.keyring.add(key, words)
     return found
+
+
+def _keep(where: Home, role: str, new: list[KeyFile]) -> None:
+    """Put the keys where the next command will find them: after all has been signed, before the first byte says so."""
+    for key in new:
+        keys.write(where.root_keys if role == "root" else where.keys, key)
 
 
 def _rotate_channel(
@@ -140,50 +147,57 @@ def _rotate_channel(
     where: Home,
     repository: Repository,
     state: State,
+    begun: ceremony.Draft | None,
     name: str,
     new: list[KeyFile],
-    begun: ceremony.Draft | None,
 ) -> None:
     if len(new) != 1:
         raise BadInput(f"channel {name} has one key, {len(new)} were given", hint="give one --key")
     targets = deepcopy(state.targets)
     ceremony.delegate(targets, name, new[0])
-    repository.keyring.add(new[0])
     with steps(ctx).step(f"Giving {name} a new key"):
-        retire(where, repository.commit(state, Change(targets=targets, renew=[name]), now()), begun)
+        files, made = repository.prepare(state, Change(targets=targets, renew=[name]), now())
+        _keep(where, name, new)
+        repository.write(files.items())
+        retire(where, made, begun)
     typer.echo(f"{name} is signed by {new[0].keyid[:8]} from now on")
 
 
-def _rotate_top(
+def _next(state: State, begun: ceremony.Draft | None) -> ceremony.Draft:
+    """The draft of the next root: the one that is begun, to be signed anew, or a new one."""
+    draft = ceremony.following(state.root, now())
+    if begun is None or begun.signed.version != draft.signed.version:
+        return draft
+    begun.signatures.clear()
+    return begun
+
+
+def _put_forward(
     ctx: typer.Context,
     where: Home,
     repository: Repository,
     state: State,
+    draft: ceremony.Draft,
     role: str,
     new: list[KeyFile],
-    threshold: int | None,
-    begun: ceremony.Draft | None,
 ) -> None:
-    draft = ceremony.following(state.root, now())
-    if begun is not None and begun.signed.version == draft.signed.version:
-        draft = begun
-        draft.signatures.clear()
-    ceremony.replace_keys(draft, role, new, threshold)
-    for key in new:
-        repository.keyring.add(key)
-    write_atomic(where.draft, ceremony.encode(draft))
+    """Sign the draft with the root keys that are here. If that is enough it goes in; if not, it travels."""
+    for line in ceremony.described(draft, state.root):
+        typer.echo(line, err=True)
     roots = {*state.keyids("root"), *draft.signed.roles["root"].keyids}
     if repository.keyring.able(sorted(roots)):
         ceremony.sign(draft, repository.keyring)
-        write_atomic(where.draft, ceremony.encode(draft))
-    for line in ceremony.described(draft, state.root):
-        typer.echo(line, err=True)
-    if not all(vote.enough for vote in ceremony.votes(draft, state.root)):
+    whole = all(vote.enough for vote in ceremony.votes(draft, state.root))
+    files, made = ceremony.prepare(repository, draft, now()) if whole else ((), state)
+    _keep(where, role, new)
+    write_atomic(where.draft, ceremony.encode(draft))
+    if not whole:
         typer.echo(f"{where.draft}: to be signed by more root keys (orlop release root sign)")
         typer.echo("then: orlop release root apply")
         return
     with steps(ctx).step(f"Putting root {draft.signed.version} into the repository"):
-        retire(where, ceremony.apply(repository, draft, now()), None)
+        repository.write(files)
+        retire(where, made, None)
     where.draft.unlink()
 
 

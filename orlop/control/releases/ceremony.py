@@ -38,6 +38,7 @@ from orlop.trust.cache import MemoryCache
 from orlop.trust.errors import Refused
 
 Draft = Metadata[Root]
+Files = Sequence[tuple[str, bytes]]
 BEFORE = "keys_of_the_root_before"  # travels with a draft, unsigned, for those who have no repository at hand
 
 
@@ -186,6 +187,13 @@ def delegate(targets: Targets, name: str, key: KeyFile) -> None:
 
 def apply(repository: Repository, draft: Draft, now: datetime) -> State:
     """Put the next root into the repository. Raises Missing when a signature or an online key is not there."""
+    files, state = prepare(repository, draft, now)
+    repository.write(files)
+    return state
+
+
+def prepare(repository: Repository, draft: Draft, now: datetime) -> tuple[Files, State]:
+    """What `apply` writes, in its order, signed and checked; and the state that it leads to."""
     now = now.replace(microsecond=0)
     new = draft.signed
     name = f"metadata/{new.version}.root.json"
@@ -199,7 +207,8 @@ def apply(repository: Repository, draft: Draft, now: datetime) -> State:
         # interrupted between the root and its timestamp: the state before the root is still there
         state = load(repository.storage, repository.given, MemoryCache(), hidden=name)
     if begun and state.root.version == new.version:
-        return repository.commit(state, Change(), now)
+        again, state = repository.prepare(state, Change(), now)
+        return list(again.items()), state
     if new.version != state.root.version + 1:
         raise BadInput(
             f"the draft is root {new.version}, the repository is at root {state.root.version}",
@@ -223,8 +232,7 @@ def apply(repository: Repository, draft: Draft, now: datetime) -> State:
             files |= repository.sign(state, "targets", now)
         files, state = repository.seal(state, files, now, over=root)
     *named, timestamp = files.items()
-    repository.write([*before.items(), *named, *root.items(), timestamp])
-    return state
+    return [*before.items(), *named, *root.items(), timestamp], state
 
 
 def _published(draft: Draft) -> bytes:

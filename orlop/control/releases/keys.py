@@ -11,13 +11,14 @@ that a command gives is verified before it is used; which key signs for which ro
 from __future__ import annotations
 
 import base64
+import contextlib
 import functools
 import hashlib
 import json
 import os
 import secrets
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -37,7 +38,7 @@ SUFFIX = ".key"
 SCRYPT = {"n": 1 << 15, "r": 8, "p": 1}
 MIN_PASSPHRASE = 8
 COMMAND_SECONDS = 120
-Passphrase = Callable[[], str]
+Passphrases = Callable[[str], Iterable[str]]  # those to try, one after another, for the key of that name
 
 
 @dataclass(frozen=True)
@@ -78,9 +79,17 @@ def new_salt() -> bytes:
 
 def generate(name: str, passphrase: str, salt: bytes = b"") -> KeyFile:
     """A new Ed25519 key. Raises BadInput when the passphrase is too short."""
+    return _sealed(name, Ed25519PrivateKey.generate(), passphrase, salt)
+
+
+def change_passphrase(key: KeyFile, old: str, new: str, salt: bytes = b"") -> KeyFile:
+    """The same key under another passphrase. Raises BadInput when the old one is not its, or the new one too short."""
+    return _sealed(key.name, _private(key, old), new, salt)
+
+
+def _sealed(name: str, private: Ed25519PrivateKey, passphrase: str, salt: bytes) -> KeyFile:
     if len(passphrase) < MIN_PASSPHRASE:
         raise BadInput(f"the passphrase has {len(passphrase)} characters", hint=f"take {MIN_PASSPHRASE} or more")
-    private = Ed25519PrivateKey.generate()
     public = private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw).hex()
     salt, nonce = salt or new_salt(), secrets.token_bytes(12)
     box = ChaCha20Poly1305(_stretch(passphrase, salt)).encrypt(nonce, private.private_bytes_raw(), public.encode())
@@ -101,7 +110,7 @@ def by_command(name: str, public: str, command: Sequence[str]) -> KeyFile:
     return KeyFile(name, public.lower(), command=tuple(command))
 
 
-@functools.lru_cache(maxsize=4)
+@functools.lru_cache(maxsize=16)
 def _stretch(passphrase: str, salt: bytes) -> bytes:
     n, r, p = SCRYPT["n"], SCRYPT["r"], SCRYPT["p"]
     return hashlib.scrypt(passphrase.encode(), salt=salt, n=n, r=r, p=p, maxmem=2 * 128 * n * r, dklen=32)
@@ -158,51 +167,78 @@ def read(path: Path) -> KeyFile:
 
 
 def write(folder: Path, key: KeyFile) -> Path:
-    """Keep the key in the folder, for its owner's eyes alone. Raises BadInput rather than replace another one."""
+    """Keep the key in the folder, for its owner's eyes alone; a file of it that can sign stays as it is.
+
+    Raises BadInput rather than replace another key.
+    """
     path = folder / f"{key.name}-{key.keyid[:8]}{SUFFIX}"
-    if path.exists() and read(path) != key:
-        raise BadInput(f"{path} is there already", hint="name another folder, or move it away")
+    if path.exists():
+        there = read(path)
+        if there.keyid != key.keyid:
+            raise BadInput(f"{path} is there already", hint="name another folder, or move it away")
+        if there.signs:
+            return path
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     write_atomic(path, encode(key), mode=0o600 if key.signs else 0o644)
     return path
 
 
 class Keyring:
-    """The keys in some folders, found by id. `passphrase` is asked once, when the first encrypted key signs."""
+    """The keys in some folders, found by id. `passphrases` is asked when none that was said before opens a key."""
 
-    def __init__(self, folders: Sequence[Path], passphrase: Passphrase) -> None:
-        paths = [path for folder in folders for path in sorted(folder.glob(f"*{SUFFIX}"))]
+    def __init__(self, folders: Sequence[Path], passphrases: Passphrases) -> None:
         self.keys: dict[str, KeyFile] = {}
-        for path in paths:
-            key = read(path)
-            if key.signs or key.keyid not in self.keys:
-                self.keys[key.keyid] = key
-        self._ask, self._said = passphrase, ""
+        self._ask = passphrases
+        self._said: list[str] = []
+        for path in [path for folder in folders for path in sorted(folder.glob(f"*{SUFFIX}"))]:
+            self.add(read(path))
 
-    def add(self, key: KeyFile) -> None:
-        self.keys[key.keyid] = key
+    def add(self, key: KeyFile, passphrase: str = "") -> None:
+        """A public half does not take the place of a key that signs."""
+        if key.signs or key.keyid not in self.keys:
+            self.keys[key.keyid] = key
+        if passphrase:
+            self._said.append(passphrase)
 
     def able(self, keyids: Sequence[str]) -> list[KeyFile]:
         """Those of the keys that can sign here, in the order of the ids."""
         return [self.keys[i] for i in keyids if i in self.keys and self.keys[i].signs]
 
     def signer(self, key: KeyFile) -> Signer:
-        if key.command:
-            return CommandSigner(key)
-        if not self._said:
-            self._said = self._ask()
-        return unlock(key, self._said)
+        return CommandSigner(key) if key.command else unlock(key, self.passphrase(key))
+
+    def passphrase(self, key: KeyFile) -> str:
+        """The one that opens the key. Raises BadInput when none does."""
+        for words in self._tries(key.name):
+            with contextlib.suppress(BadInput):
+                unlock(key, words)
+                self._said = list(dict.fromkeys([*self._said, words]))
+                return words
+        raise _shut(key)
+
+    def _tries(self, name: str) -> Iterator[str]:
+        yield from self._said
+        yield from self._ask(name)
 
 
 def unlock(key: KeyFile, passphrase: str) -> Signer:
     """Raises BadInput when the passphrase is not the key's."""
+    return _Unlocked(key, _private(key, passphrase))
+
+
+def _private(key: KeyFile, passphrase: str) -> Ed25519PrivateKey:
     try:
         private = ChaCha20Poly1305(_stretch(passphrase, key.salt)).decrypt(key.nonce, key.box, key.public.encode())
     except (InvalidTag, ValueError):
-        raise BadInput(
-            f"the passphrase does not open the key {key.name}", hint="try again; nothing was signed"
-        ) from None
-    return _Unlocked(key, Ed25519PrivateKey.from_private_bytes(private))
+        raise _shut(key) from None
+    return Ed25519PrivateKey.from_private_bytes(private)
+
+
+def _shut(key: KeyFile) -> BadInput:
+    return BadInput(
+        f"the passphrase does not open the key {key.name} ({key.keyid[:8]})",
+        hint="each key has the passphrase it was made with; nothing was signed",
+    )
 
 
 class _Unlocked(Signer):

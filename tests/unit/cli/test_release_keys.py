@@ -10,6 +10,12 @@ import pytest
 from orlop.cli.release_home import Home
 from orlop.control.releases import keys
 from tests.unit.cli.releasing import good, refused, run
+from tests.unit.control.releases.images import WORDS
+
+
+def contents(here: Path) -> dict[Path, bytes]:
+    """Every file of the publisher's but its lock."""
+    return {p: p.read_bytes() for p in (here / "release").rglob("*") if p.is_file() and p.suffix != ".lock"}
 
 
 def test_a_ceremony_of_three_machines(here: Path) -> None:
@@ -85,3 +91,37 @@ def test_the_keys_of_a_draft_stay_while_another_rotation_is_made(here: Path) -> 
     good("publish", "20261201.1")
     retired = sorted(p.name.partition("-")[0] for p in (here / "release").rglob("retired/*.key"))
     assert retired == ["alpha", "snapshot"]
+
+
+@pytest.mark.parametrize("role", ["alpha", "timestamp", "root"])
+def test_a_new_passphrase_for_new_keys(here: Path, role: str) -> None:
+    """The first line is the new one; without the old one nothing can be signed, and nothing is left behind."""
+    good("init")
+    before = contents(here)
+    (here / "pass").write_text("another horse\n")
+    refused("the passphrase does not open the key", "rotate-keys", role)
+    assert contents(here) == before
+    (here / "pass").write_text(f"another horse\n\n{WORDS}\n")
+    good("rotate-keys", role)
+    made = keys.read(next(p for p in (here / "release").glob("*/*.key") if p not in before))
+    keys.unlock(made, "another horse")
+    good("publish", "20261201.1")
+    assert "✗" not in good("verify")
+
+
+def test_another_passphrase_for_keys_that_are_there(here: Path) -> None:
+    good("init")
+    paths = [str(p) for p in sorted((here / "release/keys").glob("*.key"))]
+    before = [Path(p).read_bytes() for p in paths]
+    (here / "pass").write_text(f"short\n{WORDS}\n")
+    refused("the passphrase has 5 characters", "key", "passphrase", *paths)
+    (here / "pass").write_text("another horse\n")
+    refused("the passphrase does not open the key", "key", "passphrase", *paths)
+    public = good("key", "public", paths[0]).split()[0]
+    (here / "pass").write_text(f"another horse\n{WORDS}\n")
+    refused("its private half is not in it", "key", "passphrase", *paths, public)
+    assert [Path(p).read_bytes() for p in paths] == before
+    assert good("key", "passphrase", *paths).split() == paths
+    (here / "pass").write_text("another horse\n")
+    assert {Path(p).stat().st_mode & 0o777 for p in paths} == {0o600}
+    good("publish", "20261201.1")

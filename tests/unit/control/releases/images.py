@@ -56,7 +56,7 @@ class QuickKeys(Keyring):
     """A keyring whose keys are open already: scrypt takes its time, and these tests sign a lot."""
 
     def __init__(self) -> None:
-        super().__init__([], lambda: WORDS)
+        super().__init__([], lambda _: [WORDS])
         self._open: dict[str, Signer] = {}
 
     def make(self, name: str) -> KeyFile:

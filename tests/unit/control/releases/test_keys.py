@@ -89,29 +89,75 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_a_keyring_asks_once_and_only_when_it_signs(tmp_path: Path) -> None:
-    asked: list[int] = []
+    asked: list[str] = []
     one, two = keys.generate("a", WORDS), keys.generate("b", WORDS)
     for key in (one, two):
         keys.write(tmp_path, key)
     keys.write(tmp_path / "public", one.public_half)
 
-    def ask() -> str:
-        asked.append(1)
-        return WORDS
+    def ask(name: str) -> list[str]:
+        asked.append(name)
+        return [WORDS]
 
     ring = Keyring([tmp_path, tmp_path / "public"], ask)
     assert ring.able([one.keyid, "none", two.keyid]) == [one, two]
     assert not asked
     for key in (one, two):
         key.key.verify_signature(ring.signer(key).sign(b"x"), b"x")
-    assert asked == [1]
+    assert asked == ["a"]
+
+
+def test_keys_that_are_used_together_may_have_passphrases_of_their_own() -> None:
+    one, two, three = keys.generate("a", WORDS), keys.generate("b", "another horse"), keys.generate("c", WORDS)
+    said = {"a": ["wrong horse", WORDS], "b": ["another horse"]}
+    ring = Keyring([], said.pop)
+    for key in (one, two, three, two):
+        key.key.verify_signature(ring.signer(key).sign(b"x"), b"x")
+    assert not said
+    other = keys.generate("d", "a third horse")
+    said["d"] = ["wrong horse"]
+    with pytest.raises(BadInput, match="does not open the key d"):
+        ring.signer(other)
+
+
+def test_a_key_is_kept_under_another_passphrase() -> None:
+    made = keys.generate("stable", WORDS)
+    other = keys.change_passphrase(made, WORDS, "another horse")
+    assert (other.name, other.keyid) == (made.name, made.keyid)
+    made.key.verify_signature(keys.unlock(other, "another horse").sign(b"x"), b"x")
+    with pytest.raises(BadInput, match="does not open"):
+        keys.unlock(other, WORDS)
+    with pytest.raises(BadInput, match="does not open"):
+        keys.change_passphrase(made, "wrong horse", "another horse")
+    with pytest.raises(BadInput, match="the passphrase has 5 characters"):
+        keys.change_passphrase(made, WORDS, "short")
+
+
+def test_a_folder_keeps_what_can_sign(tmp_path: Path) -> None:
+    """A public half, or another copy of a key, does not take its place; the key takes that of its public half."""
+    made = keys.generate("root-1", WORDS)
+    path = keys.write(tmp_path, made.public_half)
+    for key in (made, made.public_half, keys.change_passphrase(made, WORDS, "another horse")):
+        assert keys.write(tmp_path, key) == path
+        assert keys.read(path) == made
+    path.write_bytes(keys.encode(keys.generate("root-1", WORDS)))
+    with pytest.raises(BadInput, match="is there already"):
+        keys.write(tmp_path, made)
+
+
+def test_a_public_half_does_not_hide_a_key() -> None:
+    made = keys.generate("a", WORDS)
+    ring = Keyring([], lambda _: [WORDS])
+    ring.add(made)
+    ring.add(made.public_half)
+    assert ring.able([made.keyid]) == [made]
 
 
 def test_a_command_signs(tmp_path: Path) -> None:
     key = keys.by_command("hsm", SEVEN, [sys.executable, "-c", SIGN])
     path = keys.write(tmp_path, key)
     assert keys.read(path) == key
-    signature = Keyring([tmp_path], lambda: pytest.fail("no passphrase is needed")).signer(key).sign(b"payload")
+    signature = Keyring([tmp_path], lambda _: pytest.fail("no passphrase is needed")).signer(key).sign(b"payload")
     key.key.verify_signature(signature, b"payload")
 
 
