@@ -13,8 +13,8 @@ from typing import Annotated
 
 import typer
 
-from orlop.cli import release_keys, release_roots, release_show
-from orlop.cli.release_home import DEFAULT, Home, HomeOption, KeysOption, now
+from orlop.cli import release_channels, release_keys, release_roots, release_show
+from orlop.cli.release_home import DEFAULT, DryRun, Home, HomeOption, KeysOption, now
 from orlop.cli.session import steps, workspace
 from orlop.control.releases import edits, gc, publish, repair
 from orlop.control.releases.preview import preview
@@ -33,6 +33,7 @@ from orlop.steps import Steps
 
 app = typer.Typer(help="The signed repository that machines are updated from.", no_args_is_help=True)
 app.command("init")(release_keys.init)
+app.add_typer(release_channels.channel_app, name="channel")
 app.add_typer(release_keys.key_app, name="key")
 app.add_typer(release_roots.root_app, name="root")
 app.command("rotate-keys")(release_roots.rotate_keys)
@@ -45,7 +46,6 @@ VersionOption = Annotated[
     str | None, typer.Option("--version", help="Which version; the newest good one unless given.")
 ]
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why: machines show it to their owners.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what machines will do, and change nothing.")]
 WavesOption = Annotated[str, typer.Option("--waves", help=f"{', '.join(PLANS)}, or HOURS:PERCENT,…")]
 Edit = Callable[[Channel], Channel]
 

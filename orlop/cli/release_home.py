@@ -42,6 +42,7 @@ HomeOption = Annotated[
 KeysOption = Annotated[
     list[Path] | None, typer.Option("--keys", help="A further folder of keys, say of a stick; may be repeated.")
 ]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what machines will do, and change nothing.")]
 DEFAULT = Path("release")
 
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
-from copy import deepcopy
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from tuf.api.metadata import Root
 
-from orlop.cli.release_home import DEFAULT, Home, HomeOption, KeysOption, new_passphrase, now
+from orlop.cli.release_home import DEFAULT, Home, HomeOption, KeysOption, now
+from orlop.cli.release_rotation import begun_draft, keep, new_keys, retire
 from orlop.cli.session import steps
-from orlop.control.releases import ceremony, keys
-from orlop.control.releases.keys import SUFFIX, KeyFile
-from orlop.control.releases.repository import TOP, Change, Repository, State, must_be_new
+from orlop.control.releases import ceremony, channels
+from orlop.control.releases.keys import KeyFile
+from orlop.control.releases.repository import TOP, Repository, State, must_be_new
 from orlop.errors import BadInput, Missing
 from orlop.files import write_atomic
 
@@ -53,15 +52,15 @@ def root_apply(
     """Put a signed draft into the repository; the first one makes the repository."""
     where = Home(home, keys_from or ())
     found, _ = _draft(where, draft)
-    begun = _begun(where)
+    begun = begun_draft(where)
     with steps(ctx).step(f"Putting root {found.signed.version} into the repository"), where.storage.lock():
         if found.signed.version == 1:
             must_be_new(where.storage)
             ceremony.must_be_whole(found, None)
             ring = where.keyring()
-            channels = {k.name: k for k in ring.keys.values() if k.signs and k.name not in TOP and _may_sign(found, k)}
+            own = {k.name: k for k in ring.keys.values() if k.signs and k.name not in TOP and _may_sign(found, k)}
             write_atomic(where.root, ceremony.encode(found))
-            ceremony.create(where.repository(ring), found, channels, now())
+            ceremony.create(where.repository(ring), found, own, now())
         else:
             repository = where.repository()
             retire(where, ceremony.apply(repository, found, now()), begun)
@@ -84,11 +83,6 @@ def _draft(home: Home, path: Path | None) -> tuple[ceremony.Draft, Root | None]:
     return draft, ceremony.decode(before, "the root before it").signed if before else None
 
 
-def _begun(where: Home) -> ceremony.Draft | None:
-    """The draft in the publisher's folder, if there is one."""
-    return ceremony.decode(where.draft.read_bytes(), str(where.draft)) if where.draft.exists() else None
-
-
 def rotate_keys(
     ctx: typer.Context,
     role: Annotated[str, typer.Argument(help="root, targets, snapshot, timestamp, or a channel.")],
@@ -107,39 +101,20 @@ def rotate_keys(
     """
     where = Home(home, keys_from or ())
     with where.changing() as repository:
-        begun = _begun(where)
+        begun = begun_draft(where)
         state = repository.load()
         if role not in (*TOP, *state.channels):
             have = ", ".join((*TOP, *state.channels))
             raise BadInput(f"there is no role {role}", hint=f"there are: {have}")
-        new = _new_keys(repository, state, role, key)
+        count = len(state.keyids(role))
+        names = [f"root-{n}" for n in range(1, count + 1)] if role == "root" else [role] * count
+        new = new_keys(repository, names, key)
         if role in TOP:
             draft = _next(state, begun)
             ceremony.replace_keys(draft, role, new, threshold)
             _put_forward(ctx, where, repository, state, draft, role, new)
         else:
             _rotate_channel(ctx, where, repository, state, begun, role, new)
-
-
-def _new_keys(repository: Repository, state: State, role: str, given: list[Path] | None) -> list[KeyFile]:
-    """The keys for the role. They sign for this command; nothing is kept yet."""
-    if given:
-        found = [keys.read(path) for path in given]
-        words = ""
-    else:
-        words, salt = new_passphrase(), keys.new_salt()
-        count = len(state.keyids(role))
-        names = [f"root-{n}" for n in range(1, count + 1)] if role == "root" else [role] * count
-        found = [keys.generate(name, words, salt) for name in names]
-    for key in found:
-        repository.keyring.add(key, words)
-    return found
-
-
-def _keep(where: Home, role: str, new: list[KeyFile]) -> None:
-    """Put the keys where the next command will find them: after all has been signed, before the first byte says so."""
-    for key in new:
-        keys.write(where.root_keys if role == "root" else where.keys, key)
 
 
 def _rotate_channel(
@@ -153,11 +128,9 @@ def _rotate_channel(
 ) -> None:
     if len(new) != 1:
         raise BadInput(f"channel {name} has one key, {len(new)} were given", hint="give one --key")
-    targets = deepcopy(state.targets)
-    ceremony.delegate(targets, name, new[0])
     with steps(ctx).step(f"Giving {name} a new key"):
-        files, made = repository.prepare(state, Change(targets=targets, renew=[name]), now())
-        _keep(where, name, new)
+        files, made = repository.prepare(state, channels.rekeyed(state, name, new[0]), now())
+        keep(where.keys, new)
         repository.write(files.items())
         retire(where, made, begun)
     typer.echo(f"{name} is signed by {new[0].keyid[:8]} from now on")
@@ -189,7 +162,7 @@ def _put_forward(
         ceremony.sign(draft, repository.keyring)
     whole = all(vote.enough for vote in ceremony.votes(draft, state.root))
     files, made = ceremony.prepare(repository, draft, now()) if whole else ((), state)
-    _keep(where, role, new)
+    keep(where.root_keys if role == "root" else where.keys, new)
     write_atomic(where.draft, ceremony.encode(draft))
     if not whole:
         typer.echo(f"{where.draft}: to be signed by more root keys (orlop release root sign)")
@@ -199,18 +172,3 @@ def _put_forward(
         repository.write(files)
         retire(where, made, None)
     where.draft.unlink()
-
-
-def retire(where: Home, state: State, begun: ceremony.Draft | None) -> None:
-    """Move the keys that speak for nothing any more out of the way; they are not removed.
-
-    `begun` is the draft in the publisher's folder: its keys will speak for something.
-    """
-    used = {i for role in (*TOP, *state.channels) for i in state.keyids(role)}
-    if begun is not None and begun.signed.version > state.root.version:
-        used |= begun.signed.keys.keys()
-    for folder in (where.keys, where.root_keys):
-        for path in sorted(folder.glob(f"*{SUFFIX}")):
-            if keys.read(path).keyid not in used:
-                (folder / "retired").mkdir(mode=0o700, exist_ok=True)
-                shutil.move(path, folder / "retired" / path.name)

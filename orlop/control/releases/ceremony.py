@@ -17,10 +17,11 @@ from copy import deepcopy
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from tuf.api.metadata import DelegatedRole, Delegations, Metadata, Root, Snapshot, Targets, Timestamp
+from tuf.api.metadata import Delegations, Metadata, Root, Snapshot, Timestamp
 from tuf.api.serialization import DeserializationError
 from tuf.api.serialization.json import JSONSerializer
 
+from orlop.control.releases.channels import delegate
 from orlop.control.releases.keys import KeyFile, Keyring
 from orlop.control.releases.repository import (
     LIFETIMES,
@@ -171,18 +172,6 @@ def create(repository: Repository, draft: Draft, channels: Mapping[str, KeyFile]
     files, made = repository.prepare(state, change, now)
     repository.write([("metadata/1.root.json", _published(draft)), *files.items()])
     return made
-
-
-def delegate(targets: Targets, name: str, key: KeyFile) -> None:
-    """Let the key, and no other, speak for a channel: for the targets in the channel's folder."""
-    assert targets.delegations is not None
-    assert targets.delegations.roles is not None
-    if name in targets.delegations.roles:
-        for keyid in list(targets.delegations.roles[name].keyids):
-            targets.revoke_key(keyid, name)
-    else:
-        targets.delegations.roles[name] = DelegatedRole(name, [], 1, True, [f"{name}/*"])
-    targets.add_key(key.key, name)
 
 
 def apply(repository: Repository, draft: Draft, now: datetime) -> State:

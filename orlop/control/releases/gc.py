@@ -35,7 +35,7 @@ def garbage(storage: Storage, state: State) -> list[Garbage]:
     """Every file that can go. Raises BadInput when what is current cannot be read: then nothing can be told."""
     needed = {"metadata/timestamp.json"}
     for version in range(max(1, state.snapshot.version - KEPT_SNAPSHOTS + 1), state.snapshot.version + 1):
-        needed |= _needed(storage, version, must=version == state.snapshot.version)
+        needed |= _needed(storage, version, {"targets", *state.channels}, must=version == state.snapshot.version)
     found = []
     for folder in ("metadata", "targets", "blobs"):
         for path in storage.names(folder):
@@ -51,8 +51,8 @@ def collect(storage: Storage, found: list[Garbage]) -> None:
         storage.remove(item.path)
 
 
-def _needed(storage: Storage, version: int, *, must: bool) -> set[str]:
-    """The files that a snapshot leads to."""
+def _needed(storage: Storage, version: int, roles: set[str], *, must: bool) -> set[str]:
+    """The files that a snapshot leads to. It still names channels that are gone: nothing leads to those."""
     path = f"metadata/{version}.snapshot.json"
     snapshot = _read(storage, path, Snapshot)
     if snapshot is None:
@@ -61,6 +61,8 @@ def _needed(storage: Storage, version: int, *, must: bool) -> set[str]:
         return set()
     needed = {path}
     for name, meta in snapshot.meta.items():
+        if name.removesuffix(".json") not in roles:
+            continue
         role_path = f"metadata/{meta.version}.{name}"
         role = _read(storage, role_path, Targets)
         if role is None:

@@ -143,7 +143,7 @@ class Repository:
         channels = dict(state.channels)
         touched = {*change.documents, *change.indexes, *change.drop, *(r for r in change.renew if r not in TOP)}
         for name in sorted(touched):
-            channels[name] = role = deepcopy(channels.get(name) or unsigned_targets())
+            channels[name] = role = deepcopy(channels.get(name) or _first_of(name, state.snapshot))
             for path in change.drop.get(name, ()):
                 role.targets.pop(path, None)
             contents = dict(change.indexes.get(name, {}))
@@ -266,6 +266,14 @@ def unsigned_targets() -> Targets:
     """A role that has never been signed: signing makes it version 1."""
     role = Targets()
     role.version = 0
+    return role
+
+
+def _first_of(name: str, snapshot: Snapshot) -> Targets:
+    """A channel's role before it is signed. Was there one of that name before, it goes on from its number."""
+    role = unsigned_targets()
+    if (known := snapshot.meta.get(f"{name}.json")) is not None:
+        role.version = known.version
     return role
 
 

@@ -125,3 +125,40 @@ def test_another_passphrase_for_keys_that_are_there(here: Path) -> None:
     (here / "pass").write_text("another horse\n")
     assert {Path(p).stat().st_mode & 0o777 for p in paths} == {0o600}
     good("publish", "20261201.1")
+
+
+def test_a_channel_is_added_and_removed(here: Path) -> None:
+    good("init", "--channel", "stable")
+    before = contents(here)
+    assert "set to channel lts: find it" in good("channel", "add", "lts", "--dry-run")
+    refused("there is a channel stable already", "channel", "add", "stable", "--dry-run")
+    assert contents(here) == before
+    (here / "pass").write_text("another horse\n")
+    refused("the passphrase does not open the key targets", "channel", "add", "lts")
+    assert contents(here) == before
+    (here / "pass").write_text(WORDS)
+    good("channel", "add", "lts")
+    good("publish", "20261201.1", "--channel", "lts")
+    assert good("show", "lts", "--json").count("20261201.1") == 1
+    before = contents(here)
+    assert "machines on channel lts: stay on what they run" in good("channel", "remove", "lts", "--dry-run")
+    refused("channel lts has 1 version, and machines may follow it", "channel", "remove", "lts")
+    assert contents(here) == before
+    good("channel", "remove", "lts", "--yes")
+    assert [p.name[:4] for p in (here / "release/keys/retired").iterdir()] == ["lts-"]
+    refused("the repository has no channel lts", "publish", "20261201.1", "--channel", "lts")
+    assert "✗" not in good("verify")
+
+
+def test_a_channel_with_a_key_from_elsewhere(here: Path) -> None:
+    """Its public half alone cannot begin it: the channel's first document is signed by it."""
+    good("init", "--channel", "stable")
+    good("key", "new", "lts", "--out", "stick")
+    key, public = (str(next((here / "stick").glob(f"*.{kind}"))) for kind in ("key", "pub"))
+    before = contents(here)
+    refused("0 of them can sign here", "channel", "add", "lts", "--key", public)
+    assert contents(here) == before
+    good("channel", "add", "lts", "--key", public, "--keys", "stick")
+    refused("0 of them can sign here", "publish", "20261201.1", "--channel", "lts")
+    good("publish", "20261201.1", "--channel", "lts", "--keys", "stick")
+    good("rotate-keys", "stable", "--key", key)
