@@ -224,7 +224,7 @@ def renew(
             would = "would be renewed; it " if dry_run else ""
             log.note(f"{role} {would}is good until {made.signed(role).expires:%Y-%m-%d}")
     if state.root.expires - moment < LIFETIMES["root"] / 4:
-        typer.echo(f"root is good until {state.root.expires:%Y-%m-%d}: orlop release rotate-keys root", err=True)
+        typer.echo(f"root is good until {state.root.expires:%Y-%m-%d}: orlop release root renew", err=True)
     if cannot:
         raise Missing(
             f"expires soon and cannot be signed here: {', '.join(cannot)}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -67,6 +68,19 @@ def root_apply(
     where.draft.unlink(missing_ok=True)
 
 
+@root_app.command("renew")
+def root_renew(ctx: typer.Context, keys_from: KeysOption = None, home: HomeOption = DEFAULT) -> None:
+    """Make the next root with the same keys and a later end.
+
+    It is put into the repository when enough root keys are here, and is otherwise a draft for `orlop release root sign`.
+    """
+    where = Home(home, keys_from or ())
+    with where.changing() as repository:
+        begun = begun_draft(where)
+        state = repository.load()
+        _put_forward(ctx, where, repository, state, _next(state, begun))
+
+
 def _may_sign(draft: ceremony.Draft, key: KeyFile) -> bool:
     """The key is no root key and of no top role: a channel's."""
     return all(key.keyid not in role.keyids for role in draft.signed.roles.values())
@@ -112,7 +126,11 @@ def rotate_keys(
         if role in TOP:
             draft = _next(state, begun)
             ceremony.replace_keys(draft, role, new, threshold)
-            _put_forward(ctx, where, repository, state, draft, role, new)
+            if role != "root":
+                _put_forward(ctx, where, repository, state, draft, lambda: keep(where.keys, new))
+            else:
+                kept = [made.public_half for made in new] if key else new  # whose they are keeps the private halves
+                _put_forward(ctx, where, repository, state, draft, lambda: keep(where.root_keys, kept))
         else:
             _rotate_channel(ctx, where, repository, state, begun, role, new)
 
@@ -142,6 +160,7 @@ def _next(state: State, begun: ceremony.Draft | None) -> ceremony.Draft:
     if begun is None or begun.signed.version != draft.signed.version:
         return draft
     begun.signatures.clear()
+    begun.signed.expires = draft.signed.expires
     return begun
 
 
@@ -151,8 +170,7 @@ def _put_forward(
     repository: Repository,
     state: State,
     draft: ceremony.Draft,
-    role: str,
-    new: list[KeyFile],
+    keep_keys: Callable[[], None] = lambda: None,
 ) -> None:
     """Sign the draft with the root keys that are here. If that is enough it goes in; if not, it travels."""
     for line in ceremony.described(draft, state.root):
@@ -162,7 +180,7 @@ def _put_forward(
         ceremony.sign(draft, repository.keyring)
     whole = all(vote.enough for vote in ceremony.votes(draft, state.root))
     files, made = ceremony.prepare(repository, draft, now()) if whole else ((), state)
-    keep(where.root_keys if role == "root" else where.keys, new)
+    keep_keys()
     write_atomic(where.draft, ceremony.encode(draft))
     if not whole:
         typer.echo(f"{where.draft}: to be signed by more root keys (orlop release root sign)")

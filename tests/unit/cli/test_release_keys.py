@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -162,3 +163,51 @@ def test_a_channel_with_a_key_from_elsewhere(here: Path) -> None:
     refused("0 of them can sign here", "publish", "20261201.1", "--channel", "lts")
     good("publish", "20261201.1", "--channel", "lts", "--keys", "stick")
     good("rotate-keys", "stable", "--key", key)
+
+
+def roles() -> dict[str, dict[str, Any]]:
+    return {r["role"]: r for r in json.loads(run("show", "--json").stdout)["roles"]}
+
+
+def private(here: Path) -> list[Path]:
+    """Root keys with their private halves in the publisher's folder."""
+    return [p for p in (here / "release").glob("root-keys/**/*.key") if keys.read(p).signs]
+
+
+def test_the_root_is_renewed_with_the_keys_it_has(here: Path) -> None:
+    good("init")
+    before = roles()
+    (here / "release/root-keys").rename(here / "safe")
+    assert "to be signed by more root keys" in good("root", "renew")
+    good("root", "sign", "--keys", "safe")
+    good("root", "apply")
+    after = roles()
+    assert after["root"]["version"] == 2
+    assert after["root"]["expires"] >= before["root"]["expires"]
+    assert {name: r["keys"] for name, r in after.items()} == {name: r["keys"] for name, r in before.items()}
+    assert "root 3" in good("root", "renew", "--keys", "safe")
+    assert roles()["root"]["version"] == 3
+    assert not private(here)
+    assert not list((here / "release").rglob("retired"))
+
+
+def test_a_renewal_joins_what_is_begun(here: Path) -> None:
+    good("init")
+    old = roles()["snapshot"]["keys"]
+    (here / "release/root-keys").rename(here / "safe")
+    good("rotate-keys", "snapshot")
+    good("root", "renew", "--keys", "safe")
+    assert roles()["root"]["version"] == 2
+    assert roles()["snapshot"]["keys"] != old
+    good("publish", "20261201.1")
+
+
+def test_private_halves_of_root_keys_stay_on_their_sticks(here: Path) -> None:
+    good("init")
+    (here / "release/root-keys").rename(here / "safe")
+    good("key", "new", "root-dora", "--out", "dora")
+    given = [*sorted((here / "safe").glob("*.key"))[:2], *(here / "dora").glob("*.key")]
+    good("rotate-keys", "root", *(word for p in given for word in ("--key", str(p))), "--keys", "safe")
+    assert roles()["root"]["version"] == 2
+    assert len(list((here / "release/root-keys").glob("*.key"))) == 3
+    assert not private(here)
