@@ -83,7 +83,7 @@ def key_new(
     key = keys.generate(_named(name), new_passphrase())
     path = keys.write(out, key)
     typer.echo(path)
-    typer.echo(_write_public(path, key))
+    _write_public(path, key)
 
 
 @key_app.command("command")
@@ -97,13 +97,13 @@ def key_command(
     key = keys.by_command(_named(name), public, command)
     path = keys.write(out, key)
     typer.echo(path)
-    typer.echo(_write_public(path, key))
+    _write_public(path, key)
 
 
 @key_app.command("public")
 def key_public(path: Annotated[Path, typer.Argument(help="A key.")]) -> None:
     """Write the public half of a key beside it."""
-    typer.echo(_write_public(path, keys.read(path)))
+    _write_public(path, keys.read(path))
 
 
 @key_app.command("passphrase")
@@ -128,7 +128,9 @@ def _named(name: str) -> str:
     return name
 
 
-def _write_public(path: Path, key: KeyFile) -> Path:
+def _write_public(path: Path, key: KeyFile) -> None:
+    """And say the whole id: it is what the key's owner looks for in a root."""
     out = path.with_suffix(".pub")
     write_atomic(out, keys.encode(key.public_half))
-    return out
+    typer.echo(out)
+    typer.echo(f"key id {key.keyid}")

@@ -20,30 +20,43 @@ from orlop.files import write_atomic
 
 root_app = typer.Typer(help="Roots that are signed on separate machines.", no_args_is_help=True)
 DraftArgument = Annotated[Path | None, typer.Argument(help="The draft; the publisher's own unless given.")]
+HeldOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--root", help="A root that you hold, of this repository: it must vouch for the one before the draft."
+    ),
+]
 
 
 @root_app.command("show")
-def root_show(draft: DraftArgument = None, home: HomeOption = DEFAULT) -> None:
-    """What a draft changes, and who has signed it."""
-    found, old = _draft(Home(home), draft)
-    for line in ceremony.described(found, old):
+def root_show(draft: DraftArgument = None, held: HeldOption = None, home: HomeOption = DEFAULT) -> None:
+    """What a draft changes, key by key, and who has signed it."""
+    where = Home(home)
+    found = _draft(where, draft)
+    old, known = _before(where, found, held)
+    for line in (*ceremony.described(found, old), known):
         typer.echo(line)
     for vote in ceremony.votes(found, old):
-        missing = f"; not yet: {', '.join(i[:8] for i in vote.missing)}" if vote.missing and not vote.enough else ""
-        typer.echo(f"signed for {vote.whose} by {len(vote.signed)} of {vote.threshold}{missing}")
+        typer.echo(f"signed for {vote.whose} by {len(vote.signed)} of {vote.threshold}")
+        for keyid in () if vote.enough else vote.missing:
+            typer.echo(f"  not yet {keyid}")
 
 
 @root_app.command("sign")
-def root_sign(draft: DraftArgument = None, keys_from: KeysOption = None, home: HomeOption = DEFAULT) -> None:
+def root_sign(
+    draft: DraftArgument = None, held: HeldOption = None, keys_from: KeysOption = None, home: HomeOption = DEFAULT
+) -> None:
     """Sign a draft with the root keys that are here. Nothing but the draft and the keys is needed."""
     where = Home(home, keys_from or ())
     path = draft or where.draft
-    found, old = _draft(where, draft)
-    for line in ceremony.described(found, old):
+    found = _draft(where, draft)
+    old, known = _before(where, found, held)
+    for line in (*ceremony.described(found, old), known):
         typer.echo(line, err=True)
     signed = ceremony.sign(found, where.keyring())
     write_atomic(path, ceremony.encode(found))
-    typer.echo(f"{path}: signed by {', '.join(f'{k.name} ({k.keyid[:8]})' for k in signed)}")
+    for key in signed:
+        typer.echo(f"{path}: signed by {key.name} {key.keyid}")
 
 
 @root_app.command("apply")
@@ -52,7 +65,7 @@ def root_apply(
 ) -> None:
     """Put a signed draft into the repository; the first one makes the repository."""
     where = Home(home, keys_from or ())
-    found, _ = _draft(where, draft)
+    found = _draft(where, draft)
     begun = begun_draft(where)
     with steps(ctx).step(f"Putting root {found.signed.version} into the repository"), where.storage.lock():
         if found.signed.version == 1:
@@ -72,13 +85,13 @@ def root_apply(
 def root_renew(ctx: typer.Context, keys_from: KeysOption = None, home: HomeOption = DEFAULT) -> None:
     """Make the next root with the same keys and a later end.
 
-    It is put into the repository when enough root keys are here, and is otherwise a draft for `orlop release root sign`.
+    When enough root keys are here it is put into the repository; else it is a draft for `orlop release root sign`.
     """
     where = Home(home, keys_from or ())
     with where.changing() as repository:
         begun = begun_draft(where)
         state = repository.load()
-        _put_forward(ctx, where, repository, state, _next(state, begun))
+        _put_forward(ctx, where, repository, state, _next(where, state, begun))
 
 
 def _may_sign(draft: ceremony.Draft, key: KeyFile) -> bool:
@@ -86,15 +99,23 @@ def _may_sign(draft: ceremony.Draft, key: KeyFile) -> bool:
     return all(key.keyid not in role.keyids for role in draft.signed.roles.values())
 
 
-def _draft(home: Home, path: Path | None) -> tuple[ceremony.Draft, Root | None]:
-    """The draft and the root before it, where this machine has the repository."""
+def _draft(home: Home, path: Path | None) -> ceremony.Draft:
     path = path or home.draft
     try:
-        draft = ceremony.decode(path.read_bytes(), str(path))
+        return ceremony.decode(path.read_bytes(), str(path))
     except FileNotFoundError:
         raise Missing(f"there is no draft {path}", hint="orlop release rotate-keys makes one") from None
-    before = home.storage.read(f"metadata/{draft.signed.version - 1}.root.json")
-    return draft, ceremony.decode(before, "the root before it").signed if before else None
+
+
+def _before(home: Home, draft: ceremony.Draft, held: Path | None) -> tuple[Root | None, str]:
+    """The root that a draft changes, and how far that is known."""
+    name = f"metadata/{draft.signed.version - 1}.root.json"
+    own = home.storage.read(name)
+    try:
+        kept = ceremony.decode(held.read_bytes(), str(held)) if held else None
+    except OSError as e:
+        raise BadInput(f"{held} cannot be read: {e.strerror}", hint="--root names a root that you hold") from None
+    return ceremony.compared(draft, ceremony.decode(own, name) if own else None, kept)
 
 
 def rotate_keys(
@@ -124,7 +145,7 @@ def rotate_keys(
         names = [f"root-{n}" for n in range(1, count + 1)] if role == "root" else [role] * count
         new = new_keys(repository, names, key)
         if role in TOP:
-            draft = _next(state, begun)
+            draft = _next(where, state, begun)
             ceremony.replace_keys(draft, role, new, threshold)
             if role != "root":
                 _put_forward(ctx, where, repository, state, draft, lambda: keep(where.keys, new))
@@ -151,12 +172,12 @@ def _rotate_channel(
         keep(where.keys, new)
         repository.write(files.items())
         retire(where, made, begun)
-    typer.echo(f"{name} is signed by {new[0].keyid[:8]} from now on")
+    typer.echo(f"{name} is signed by {new[0].keyid} from now on")
 
 
-def _next(state: State, begun: ceremony.Draft | None) -> ceremony.Draft:
+def _next(where: Home, state: State, begun: ceremony.Draft | None) -> ceremony.Draft:
     """The draft of the next root: the one that is begun, to be signed anew, or a new one."""
-    draft = ceremony.following(state.root, now())
+    draft = ceremony.following(ceremony.published(where.storage, state.root), now())
     if begun is None or begun.signed.version != draft.signed.version:
         return draft
     begun.signatures.clear()

@@ -1,8 +1,11 @@
 """Roots: making the first one, and making the next, signed on machines that never meet.
 
-A draft is the next root's own metadata with the signatures it has so far: a small file that travels. Whoever holds a
-root key is shown what it changes, signs, and hands it on; when the old keys' threshold and the new keys' is reached it
-is put into the repository.
+A draft is the next root's own metadata with the signatures it has so far, and the root before it: a small file that
+travels. Whoever holds a root key is shown, key by key and in full, what it changes, signs, and hands it on; when the
+old keys' threshold and the new keys' is reached it is put into the repository.
+
+What a draft says of the root before it is the word of whoever made it. It counts as known where it is the repository's
+own, or where a root that the signer holds is that one or has keys that signed it.
 
 Invariant: machines go on through a rotation. Where the old keys of an online role are at hand, what is current is first
 signed by both old and new keys, then the root appears, then a new timestamp says so: every one of these moments is
@@ -33,14 +36,16 @@ from orlop.control.releases.repository import (
     load,
     unsigned_targets,
 )
+from orlop.control.releases.storage import Storage
 from orlop.errors import BadInput, Missing
 from orlop.model.channel import Channel
+from orlop.trust import verify
 from orlop.trust.cache import MemoryCache
 from orlop.trust.errors import Refused
 
 Draft = Metadata[Root]
 Files = Sequence[tuple[str, bytes]]
-BEFORE = "keys_of_the_root_before"  # travels with a draft, unsigned, for those who have no repository at hand
+BEFORE = "root_before"  # travels with a draft, unsigned, for those who have no repository at hand
 
 
 @dataclass(frozen=True)
@@ -72,12 +77,61 @@ def first(keys: Mapping[str, Sequence[KeyFile]], threshold: int, now: datetime) 
     return Metadata(root)
 
 
-def following(current: Root, now: datetime) -> Draft:
+def following(current: Draft, now: datetime) -> Draft:
     """A draft of the root after the current one, with nothing changed but its time."""
-    root = deepcopy(current)
+    root = deepcopy(current.signed)
     root.version += 1
     root.expires = now.replace(microsecond=0) + LIFETIMES["root"]
-    return Metadata(root, unrecognized_fields={BEFORE: list(current.roles["root"].keyids)})
+    return Metadata(root, unrecognized_fields={BEFORE: Metadata(current.signed, current.signatures).to_dict()})
+
+
+def published(storage: Storage, root: Root) -> Draft:
+    """The repository's root with its signatures. Raises Refused when that is another one than is trusted."""
+    name = f"metadata/{root.version}.root.json"
+    found = decode(storage.read(name) or b"", name)
+    if found.signed != root:
+        raise Refused(f"{name} is not the root that is trusted", hint="the repository was tampered with")
+    return found
+
+
+def before(draft: Draft) -> Draft | None:
+    """The root before, as the draft has it; None for the first. Raises BadInput or Refused when that is none."""
+    version = draft.signed.version
+    if version == 1:
+        return None
+    try:
+        found = Metadata[Root].from_dict(deepcopy(draft.unrecognized_fields[BEFORE]))
+        root = verify.start(encode(found), found.signed.expires).root
+    except (KeyError, ValueError, TypeError, AttributeError):
+        raise BadInput(f"the draft of root {version} lacks the root before it", hint="make a new draft") from None
+    if root.version != version - 1:
+        raise BadInput(
+            f"the draft of root {version} has root {root.version} as the one before it", hint="make a new one"
+        )
+    return found
+
+
+def compared(draft: Draft, own: Draft | None, held: Draft | None) -> tuple[Root | None, str]:
+    """The root that a draft changes, and in words how far that is known. Raises BadInput or Refused.
+
+    `own` is the one before it in this machine's repository, `held` any root that the signer has kept.
+    """
+    found = before(draft)
+    if found is None:
+        return None, "the first root: there is none before it"
+    version = found.signed.version
+    if own is not None and own.signed != found.signed:
+        raise Refused(f"the draft was made from another root {version} than the repository's", hint="do not sign it")
+    if held is not None and held.signed != found.signed:
+        older = held.signed.version < version
+        if not older or not held.signed.get_verification_result("root", found.signed_bytes, found.signatures):
+            raise Refused(
+                f"the draft was made from a root {version} that root {held.signed.version} does not vouch for",
+                hint=f"do not sign it, unless somebody you trust gives you a root {version} that does: as --root",
+            )
+    if own is None and held is None:
+        return found.signed, f"compared with root {version} as the draft has it: --root and one you hold makes sure"
+    return found.signed, f"compared with root {version}, which is {'the repository' if own else 'yours or vouched for'}"
 
 
 def replace_keys(draft: Draft, role: str, keys: Sequence[KeyFile], threshold: int | None = None) -> None:
@@ -111,8 +165,9 @@ def decode(raw: bytes, where: str) -> Draft:
 
 def sign(draft: Draft, keyring: Keyring) -> list[KeyFile]:
     """Sign with every root key here, of the draft's and of the root's before it. Raises Missing."""
-    before = draft.unrecognized_fields.get(BEFORE, [])
-    able = keyring.able(list(dict.fromkeys([*draft.signed.roles["root"].keyids, *before])))
+    old = before(draft)
+    ids = [*draft.signed.roles["root"].keyids, *(old.signed.roles["root"].keyids if old else ())]
+    able = keyring.able(list(dict.fromkeys(ids)))
     if not able:
         raise Missing("no root key can sign here", hint="name the folder that has it with --keys")
     for key in able:
@@ -136,11 +191,11 @@ def described(draft: Draft, old: Root | None) -> list[str]:
     new = draft.signed
     lines = [f"root {new.version}, good until {new.expires:%Y-%m-%d}"]
     for role in TOP:
-        ids, wanted = set(new.roles[role].keyids), new.roles[role].threshold
-        before = set(old.roles[role].keyids) if old else set()
-        names = ", ".join(f"{'+' if old and i not in before else ''}{i[:8]}" for i in sorted(ids))
-        gone = "".join(f", -{i[:8]}" for i in sorted(before - ids))
-        lines.append(f"{role}: {wanted} of {names}{gone}")
+        is_, was = new.roles[role], (old or new).roles[role]
+        changed = f" ({was.threshold} before)" if was.threshold != is_.threshold else ""
+        lines.append(f"{role}: signed by {is_.threshold} of{changed}")
+        marks = {i: "-" if i not in is_.keyids else " " if i in was.keyids else "+" for i in {*is_.keyids, *was.keyids}}
+        lines += [f"  {mark} {keyid}" for keyid, mark in sorted(marks.items())]
     return lines
 
 
@@ -148,11 +203,10 @@ def must_be_whole(draft: Draft, old: Root | None) -> None:
     """Raise Missing unless the draft has all the signatures it needs."""
     for vote in votes(draft, old):
         if not vote.enough:
-            ids = ", ".join(i[:8] for i in vote.missing)
             raise Missing(
                 f"root {draft.signed.version} has {len(vote.signed)} of the {vote.threshold} signatures that "
                 f"{vote.whose} asks for",
-                hint=f"let one of these sign it: {ids} (orlop release root sign)",
+                hint=f"let one of these sign it: {', '.join(vote.missing)} (orlop release root sign)",
             )
 
 
@@ -205,23 +259,23 @@ def prepare(repository: Repository, draft: Draft, now: datetime) -> tuple[Files,
         )
     must_be_whole(draft, state.root)
     changed = [r for r in TOP[1:] if state.keyids(r) != state.keyids(r, new)]
-    before: dict[str, bytes] = {}
+    first: dict[str, bytes] = {}
     both = False
     if changed:
         with contextlib.suppress(Missing):  # an old key is not here: see the invariant
-            before, state = _by_both(repository, state, new, changed, now)
+            first, state = _by_both(repository, state, new, changed, now)
             both = True
     state = replace(deepcopy(state), root=new)
     files: dict[str, bytes] = {}
     if both or not changed:
         files |= repository.sign(state, "timestamp", now)
-        check(repository.storage, {**before, **root, **files}, repository.given, now, state)
+        check(repository.storage, {**first, **root, **files}, repository.given, now, state)
     else:
         if "targets" in changed:
             files |= repository.sign(state, "targets", now)
         files, state = repository.seal(state, files, now, over=root)
     *named, timestamp = files.items()
-    return [*before.items(), *named, *root.items(), timestamp], state
+    return [*first.items(), *named, *root.items(), timestamp], state
 
 
 def _published(draft: Draft) -> bytes:

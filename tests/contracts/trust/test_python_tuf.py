@@ -72,7 +72,7 @@ def test_its_client_reads_what_we_publish(publisher: Publisher, url: str, tmp_pa
 def test_it_follows_our_rotations(publisher: Publisher, url: str, tmp_path: Path, role: str) -> None:
     before = document(tmp_path, url, publisher.given)
     for n in (2, 3):
-        draft = ceremony.following(publisher.repository.load().root, publisher.now)
+        draft = publisher.next_root()
         ceremony.replace_keys(draft, role, [publisher.keyring.make(f"{role}-{n}")])
         ceremony.sign(draft, publisher.keyring)
         ceremony.apply(publisher.repository, draft, publisher.now)

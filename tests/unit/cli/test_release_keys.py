@@ -45,9 +45,18 @@ def test_a_ceremony_of_three_machines(here: Path) -> None:
     out = good("rotate-keys", "root", *(word for p in fresh for word in ("--key", p)))
     assert "to be signed by more root keys" in out
     refused("has 0 of the 2 signatures that the current root asks for", "root", "apply")
-    for name in ("anna", "cleo"):
-        good("root", "sign", "--keys", name)
-    good("root", "apply")
+    travelling.write_bytes((here / "release/root.draft.json").read_bytes())
+    for name, held, known in (
+        ("anna", (), "as the draft has it"),
+        ("cleo", ("--root", "release/root.json"), "yours or vouched for"),
+    ):
+        shown = good("root", "sign", str(travelling), "--keys", name, "--home", f"{name}/none", *held)
+        assert f"  + {keys.read(Path(fresh[2])).keyid}" in shown
+        assert f"  - {keys.read(Path(public[1])).keyid}" in shown
+        assert known in shown
+    refused("none.json cannot be read", "root", "show", "--root", "none.json")
+    assert "signed for the current root by 0 of 2\n  not yet " in good("root", "show")
+    good("root", "apply", str(travelling))
     assert "✗" not in good("verify")
     assert json.loads(run("show", "--json").stdout)["roles"][0]["version"] == 2
 

@@ -92,3 +92,6 @@ class Publisher:
 
     def create(self) -> State:
         return ceremony.create(self.repository, self.draft, self.channels, self.now)
+
+    def next_root(self) -> ceremony.Draft:
+        return ceremony.following(ceremony.published(self.storage, self.repository.load().root), self.now)

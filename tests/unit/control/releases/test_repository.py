@@ -99,9 +99,7 @@ def steps_of(p: Publisher) -> dict[str, Callable[[Publisher], object]]:
         return change
 
     def rotate(p: Publisher, role: str) -> object:
-        state = p.repository.load()
-        draft = ceremony.following(state.root, p.now)
-        draft.signed.version = 2
+        draft = ceremony.following(p.draft, p.now)
         ceremony.replace_keys(draft, role, [p.spare])  # type: ignore[attr-defined]
         ceremony.sign(draft, p.keyring)
         return ceremony.apply(p.repository, draft, p.now)
