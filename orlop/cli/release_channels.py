@@ -36,7 +36,7 @@ def add(
         log.note("  all others: nothing else than before")
         if dry_run:
             return
-        (made,) = new_keys(repository, [name], [key] if key else None)
+        ((made,),) = new_keys(repository, [[name]], [key] if key else None)
         with log.step(f"Adding channel {name}"):
             files, _ = repository.prepare(state, channels.added(state, name, made, now()), now())
             keep(where.keys, [made])

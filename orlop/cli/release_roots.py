@@ -12,7 +12,7 @@ from tuf.api.metadata import Root
 from orlop.cli.release_home import DEFAULT, Home, HomeOption, KeysOption, now
 from orlop.cli.release_rotation import begun_draft, keep, new_keys, retire
 from orlop.cli.session import steps
-from orlop.control.releases import ceremony, channels
+from orlop.control.releases import ceremony, channels, rotation
 from orlop.control.releases.keys import KeyFile
 from orlop.control.releases.repository import TOP, Repository, State, must_be_new
 from orlop.errors import BadInput, Missing
@@ -77,7 +77,7 @@ def root_apply(
             ceremony.create(where.repository(ring), found, own, now())
         else:
             repository = where.repository()
-            retire(where, ceremony.apply(repository, found, now()), begun)
+            retire(where, rotation.apply(repository, found, now()), begun)
     where.draft.unlink(missing_ok=True)
 
 
@@ -120,10 +120,12 @@ def _before(home: Home, draft: ceremony.Draft, held: Path | None) -> tuple[Root 
 
 def rotate_keys(
     ctx: typer.Context,
-    role: Annotated[str, typer.Argument(help="root, targets, snapshot, timestamp, or a channel.")],
+    roles: Annotated[
+        list[str], typer.Argument(metavar="ROLE…", help="root, targets, snapshot, timestamp; or one channel.")
+    ],
     key: Annotated[
         list[Path] | None,
-        typer.Option("--key", help="Its new key, from a file; made here unless given. May be repeated."),
+        typer.Option("--key", help="The role's new key, from a file; made here unless given. May be repeated."),
     ] = None,
     threshold: Annotated[int | None, typer.Option("--threshold", help="How many of its keys sign.", min=1)] = None,
     keys_from: KeysOption = None,
@@ -131,29 +133,53 @@ def rotate_keys(
 ) -> None:
     """Give a role new keys, and take the old ones from it: after a loss, a theft, or because it is time.
 
-    For a channel this is done at once. For the others it makes a new root, which is put into the repository when enough
-    root keys are here, and is otherwise a draft for `orlop release root sign`.
+    For a channel this is done at once. For the others it makes one new root, which is put into the repository when
+    enough root keys are here, and is otherwise a draft for `orlop release root sign`.
     """
     where = Home(home, keys_from or ())
     with where.changing() as repository:
         begun = begun_draft(where)
-        state = repository.load()
+        start = rotation.before_rotation(repository, [*roles, *_rotated(begun)])
+        state = start.state
+        _check_roles(state, roles, alone=bool(key or threshold))
+        if roles[0] not in TOP:
+            _rotate_channel(ctx, where, repository, state, begun, roles[0], key)
+            return
+        draft = _next(where, state, begun)
+        new: dict[str, list[KeyFile]] = {}
+        for role, made in zip(roles, new_keys(repository, [_names(state, role) for role in roles], key), strict=True):
+            ceremony.replace_keys(draft, role, made, threshold)
+            # root keys that are given stay with those they belong to
+            new[role] = [one.public_half for one in made] if role == "root" and key else made
+
+        def keep_keys() -> None:
+            for role, made in new.items():
+                keep(where.root_keys if role == "root" else where.keys, made)
+
+        _put_forward(ctx, where, repository, state, draft, keep_keys)
+
+
+def _rotated(begun: ceremony.Draft | None) -> list[str]:
+    """The roles that get new keys by the draft that is begun."""
+    return [] if begun is None else rotation.replaced(ceremony.before(begun), begun)
+
+
+def _check_roles(state: State, roles: list[str], *, alone: bool) -> None:
+    for role in roles:
         if role not in (*TOP, *state.channels):
             have = ", ".join((*TOP, *state.channels))
             raise BadInput(f"there is no role {role}", hint=f"there are: {have}")
-        count = len(state.keyids(role))
-        names = [f"root-{n}" for n in range(1, count + 1)] if role == "root" else [role] * count
-        new = new_keys(repository, names, key)
-        if role in TOP:
-            draft = _next(where, state, begun)
-            ceremony.replace_keys(draft, role, new, threshold)
-            if role != "root":
-                _put_forward(ctx, where, repository, state, draft, lambda: keep(where.keys, new))
-            else:
-                kept = [made.public_half for made in new] if key else new  # whose they are keeps the private halves
-                _put_forward(ctx, where, repository, state, draft, lambda: keep(where.root_keys, kept))
-        else:
-            _rotate_channel(ctx, where, repository, state, begun, role, new)
+    if len(roles) > 1 and (alone or not {*roles} <= {*TOP} or len({*roles}) < len(roles)):
+        raise BadInput(
+            "several roles at once are of root, targets, snapshot and timestamp, without --key and --threshold",
+            hint="rotate the others one by one",
+        )
+
+
+def _names(state: State, role: str) -> list[str]:
+    """Of the keys that are made for a role: as many as it has."""
+    count = len(state.keyids(role))
+    return [f"root-{n}" for n in range(1, count + 1)] if role == "root" else [role] * count
 
 
 def _rotate_channel(
@@ -163,10 +189,11 @@ def _rotate_channel(
     state: State,
     begun: ceremony.Draft | None,
     name: str,
-    new: list[KeyFile],
+    given: list[Path] | None,
 ) -> None:
-    if len(new) != 1:
-        raise BadInput(f"channel {name} has one key, {len(new)} were given", hint="give one --key")
+    if given and len(given) != 1:
+        raise BadInput(f"channel {name} has one key, {len(given)} were given", hint="give one --key")
+    (new,) = new_keys(repository, [[name]], given)
     with steps(ctx).step(f"Giving {name} a new key"):
         files, made = repository.prepare(state, channels.rekeyed(state, name, new[0]), now())
         keep(where.keys, new)
@@ -200,7 +227,7 @@ def _put_forward(
     if repository.keyring.able(sorted(roots)):
         ceremony.sign(draft, repository.keyring)
     whole = all(vote.enough for vote in ceremony.votes(draft, state.root))
-    files, made = ceremony.prepare(repository, draft, now()) if whole else ((), state)
+    files, made = rotation.prepare(repository, draft, now()) if whole else ((), state)
     keep_keys()
     write_atomic(where.draft, ceremony.encode(draft))
     if not whole:

@@ -6,6 +6,7 @@ change that fails leaves no key behind, and no change loses one.
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,14 +17,16 @@ from orlop.control.releases.keys import SUFFIX, KeyFile
 from orlop.control.releases.repository import TOP, Repository, State
 
 
-def new_keys(repository: Repository, names: Sequence[str], given: Sequence[Path] | None) -> list[KeyFile]:
-    """The given keys, or new ones of these names. They sign for this command; nothing is kept yet."""
+def new_keys(
+    repository: Repository, names: Sequence[Sequence[str]], given: Sequence[Path] | None
+) -> list[list[KeyFile]]:
+    """The given keys, or for each role new ones of these names. They sign for this command; nothing is kept yet."""
     if given:
-        found, words = [keys.read(path) for path in given], ""
+        found, words = [[keys.read(path) for path in given]], ""
     else:
         words, salt = new_passphrase(), keys.new_salt()
-        found = [keys.generate(name, words, salt) for name in names]
-    for key in found:
+        found = [[keys.generate(name, words, salt) for name in role] for role in names]
+    for key in itertools.chain(*found):
         repository.keyring.add(key, words)
     return found
 

@@ -6,18 +6,13 @@ old keys' threshold and the new keys' is reached it is put into the repository.
 
 What a draft says of the root before it is the word of whoever made it. It counts as known where it is the repository's
 own, or where a root that the signer holds is that one or has keys that signed it.
-
-Invariant: machines go on through a rotation. Where the old keys of an online role are at hand, what is current is first
-signed by both old and new keys, then the root appears, then a new timestamp says so: every one of these moments is
-valid. Where an old key is lost or must not be used, the root and the timestamp after it are two writes a moment apart.
 """
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from tuf.api.metadata import Delegations, Metadata, Root, Snapshot, Timestamp
@@ -32,19 +27,15 @@ from orlop.control.releases.repository import (
     Change,
     Repository,
     State,
-    check,
-    load,
     unsigned_targets,
 )
 from orlop.control.releases.storage import Storage
 from orlop.errors import BadInput, Missing
 from orlop.model.channel import Channel
 from orlop.trust import verify
-from orlop.trust.cache import MemoryCache
 from orlop.trust.errors import Refused
 
 Draft = Metadata[Root]
-Files = Sequence[tuple[str, bytes]]
 BEFORE = "root_before"  # travels with a draft, unsigned, for those who have no repository at hand
 
 
@@ -103,7 +94,9 @@ def before(draft: Draft) -> Draft | None:
         found = Metadata[Root].from_dict(deepcopy(draft.unrecognized_fields[BEFORE]))
         root = verify.start(encode(found), found.signed.expires).root
     except (KeyError, ValueError, TypeError, AttributeError):
-        raise BadInput(f"the draft of root {version} lacks the root before it", hint="make a new draft") from None
+        raise BadInput(
+            f"the draft of root {version} lacks the root before it", hint="remove it, and make a new one"
+        ) from None
     if root.version != version - 1:
         raise BadInput(
             f"the draft of root {version} has root {root.version} as the one before it", hint="make a new one"
@@ -224,69 +217,10 @@ def create(repository: Repository, draft: Draft, channels: Mapping[str, KeyFile]
     state = State(draft.signed, timestamp, snapshot, targets, {}, {})
     change = Change(documents={name: Channel(name, now) for name in channels}, targets=targets)
     files, made = repository.prepare(state, change, now)
-    repository.write([("metadata/1.root.json", _published(draft)), *files.items()])
+    repository.write([("metadata/1.root.json", as_published(draft)), *files.items()])
     return made
 
 
-def apply(repository: Repository, draft: Draft, now: datetime) -> State:
-    """Put the next root into the repository. Raises Missing when a signature or an online key is not there."""
-    files, state = prepare(repository, draft, now)
-    repository.write(files)
-    return state
-
-
-def prepare(repository: Repository, draft: Draft, now: datetime) -> tuple[Files, State]:
-    """What `apply` writes, in its order, signed and checked; and the state that it leads to."""
-    now = now.replace(microsecond=0)
-    new = draft.signed
-    name = f"metadata/{new.version}.root.json"
-    root = {name: _published(draft)}
-    begun = repository.storage.read(name) == root[name]
-    try:
-        state = repository.load()
-    except Refused:
-        if not begun:
-            raise
-        # interrupted between the root and its timestamp: the state before the root is still there
-        state = load(repository.storage, repository.given, MemoryCache(), hidden=name)
-    if begun and state.root.version == new.version:
-        again, state = repository.prepare(state, Change(), now)
-        return list(again.items()), state
-    if new.version != state.root.version + 1:
-        raise BadInput(
-            f"the draft is root {new.version}, the repository is at root {state.root.version}",
-            hint="make a new draft: orlop release rotate-keys",
-        )
-    must_be_whole(draft, state.root)
-    changed = [r for r in TOP[1:] if state.keyids(r) != state.keyids(r, new)]
-    first: dict[str, bytes] = {}
-    both = False
-    if changed:
-        with contextlib.suppress(Missing):  # an old key is not here: see the invariant
-            first, state = _by_both(repository, state, new, changed, now)
-            both = True
-    state = replace(deepcopy(state), root=new)
-    files: dict[str, bytes] = {}
-    if both or not changed:
-        files |= repository.sign(state, "timestamp", now)
-        check(repository.storage, {**first, **root, **files}, repository.given, now, state)
-    else:
-        if "targets" in changed:
-            files |= repository.sign(state, "targets", now)
-        files, state = repository.seal(state, files, now, over=root)
-    *named, timestamp = files.items()
-    return [*first.items(), *named, *root.items(), timestamp], state
-
-
-def _published(draft: Draft) -> bytes:
+def as_published(draft: Draft) -> bytes:
     """The root as machines get it."""
     return Metadata(draft.signed, dict(draft.signatures)).to_bytes(JSONSerializer(compact=True))
-
-
-def _by_both(
-    repository: Repository, state: State, new: Root, changed: Sequence[str], now: datetime
-) -> tuple[dict[str, bytes], State]:
-    """What is current, signed by the keys of the old root and of the new one: valid before the root and after."""
-    state = deepcopy(state)
-    files = repository.sign(state, "targets", now, new) if "targets" in changed else {}
-    return repository.seal(state, files, now, also=new)

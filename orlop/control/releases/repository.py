@@ -25,7 +25,7 @@ from orlop.control.releases.storage import Storage
 from orlop.errors import BadInput, Missing
 from orlop.model import channel as documents
 from orlop.model.channel import Channel
-from orlop.trust import client, releases
+from orlop.trust import client, releases, verify
 from orlop.trust.cache import MemoryCache
 from orlop.trust.client import Cache
 from orlop.trust.errors import Refused
@@ -35,6 +35,7 @@ DAY = timedelta(days=1)
 LIFETIMES = {"root": 365 * DAY, "targets": 365 * DAY, "snapshot": 14 * DAY, "timestamp": 7 * DAY}
 CHANNEL_LIFETIME = 90 * DAY
 TOP = ("root", "targets", "snapshot", "timestamp")
+RUNAWAY = verify.MAX_VERSION // 2  # no publisher counts so far: a number from there on was signed by somebody else
 
 
 @dataclass(frozen=True)
@@ -189,6 +190,8 @@ class Repository:
     def sign(self, state: State, role: str, now: datetime, also: Root | None = None) -> dict[str, bytes]:
         """The next version of a role, signed by every key of its that can sign here. Raises Missing."""
         signed = state.signed(role)
+        if signed.version >= RUNAWAY:
+            raise runaway(role, signed.version)
         signed.version += 1
         signed.expires = now.replace(microsecond=0) + LIFETIMES.get(role, CHANNEL_LIFETIME)
         ids, wanted = state.keyids(role), state.threshold(role)
@@ -208,12 +211,30 @@ class Repository:
         for path, data in files:
             if not (path.startswith("targets/") and self.storage.size(path) == len(data)):
                 self.storage.write(path, data)
+            if path.endswith(".snapshot.json"):
+                self.memory.write("own/snapshot.json", data)
+            if path == "metadata/timestamp.json":
+                self.memory.write("own/timestamp.json", data)
         load(self.storage, self.given, self.memory)  # and remember it
 
+    def left(self, hidden: str = "") -> State | None:
+        """The state as this publisher signed it last, whatever the server calls current; None when that is not known.
 
-def load(storage: Storage, given: bytes, memory: Cache, hidden: str = "") -> State:
-    """The signed state, verified. `hidden`: a file that is taken as not there."""
-    fetch = StorageFetch(storage, hidden=hidden)
+        For a thief of keys has signed what nobody can go on from. Raises Refused or Unreachable when it is not there.
+        """
+        timestamp, snapshot = (self.memory.read(f"own/{role}.json") for role in ("timestamp", "snapshot"))
+        if timestamp is None or snapshot is None:
+            return None
+        version = Metadata[Snapshot].from_bytes(snapshot).signed.version
+        own = {"metadata/timestamp.json": timestamp, f"metadata/{version}.snapshot.json": snapshot}
+        return load(self.storage, self.given, MemoryCache(), hidden, own)
+
+
+def load(
+    storage: Storage, given: bytes, memory: Cache, hidden: str = "", over: Mapping[str, bytes] | None = None
+) -> State:
+    """The signed state, verified. `hidden`: a file that is taken as not there; `over`: files laid on what is there."""
+    fetch = StorageFetch(storage, over or {}, hidden)
     metadata, targets = releases.Under(fetch, releases.METADATA), releases.Under(fetch, releases.TARGETS)
     t = client.refresh(given, memory, metadata, NEVER_EXPIRED)
     top = t.roles["root", "targets"]
@@ -275,6 +296,14 @@ def _first_of(name: str, snapshot: Snapshot) -> Targets:
     if (known := snapshot.meta.get(f"{name}.json")) is not None:
         role.version = known.version
     return role
+
+
+def runaway(role: str, version: int) -> Refused:
+    return Refused(
+        f"{role} has the number {version}: somebody else signs with its keys",
+        hint="new keys let machines forget the number: orlop release rotate-keys timestamp, or snapshot timestamp "
+        "when it is not timestamp's alone; nothing was changed",
+    )
 
 
 def no_key(role: str, have: int, wanted: int, keyids: Sequence[str]) -> Missing:

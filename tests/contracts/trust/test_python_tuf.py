@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tuf.ngclient import Updater
 
-from orlop.control.releases import ceremony
+from orlop.control.releases import ceremony, rotation
 from orlop.control.releases.audit import audit
 from orlop.control.releases.blobs import blobs_at
 from orlop.control.releases.publish import Built, Wish, plan
@@ -75,6 +75,6 @@ def test_it_follows_our_rotations(publisher: Publisher, url: str, tmp_path: Path
         draft = publisher.next_root()
         ceremony.replace_keys(draft, role, [publisher.keyring.make(f"{role}-{n}")])
         ceremony.sign(draft, publisher.keyring)
-        ceremony.apply(publisher.repository, draft, publisher.now)
+        rotation.apply(publisher.repository, draft, publisher.now)
     assert document(tmp_path, url, publisher.given) == before
     assert (tmp_path / "metadata/root_history/3.root.json").exists()

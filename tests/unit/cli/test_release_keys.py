@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tuf.api.metadata import Metadata, Timestamp
 
 from orlop.cli.release_home import Home
 from orlop.control.releases import keys
@@ -220,3 +221,32 @@ def test_private_halves_of_root_keys_stay_on_their_sticks(here: Path) -> None:
     assert roles()["root"]["version"] == 2
     assert len(list((here / "release/root-keys").glob("*.key"))) == 3
     assert not private(here)
+
+
+def test_several_roles_get_new_keys_in_one_root(here: Path) -> None:
+    good("init")
+    before = roles()
+    for words in (["snapshot", "alpha"], ["snapshot", "snapshot"], ["snapshot", "timestamp", "--threshold", "1"]):
+        refused("several roles at once are of root, targets", "rotate-keys", *words)
+    good("rotate-keys", "snapshot", "timestamp", "root")
+    after = roles()
+    assert after["root"]["version"] == 2
+    assert {name for name in before if before[name]["keys"] != after[name]["keys"]} == {"snapshot", "timestamp", "root"}
+    assert len(list((here / "release").rglob("retired/*.key"))) == 5
+    good("publish", "20261201.1")
+    assert "✗" not in good("verify")
+
+
+def test_new_keys_after_a_thief_named_a_snapshot_that_does_not_exist(here: Path) -> None:
+    good("init")
+    good("publish", "20261201.1")
+    timestamp = Metadata[Timestamp].from_file(str(here / "release/repo/metadata/timestamp.json"))
+    timestamp.signed.version = timestamp.signed.snapshot_meta.version = (1 << 53) - 1
+    key = keys.read(next((here / "release/keys").glob("timestamp-*.key")))
+    timestamp.sign(keys.unlock(key, WORDS))
+    timestamp.to_file(str(here / "release/repo/metadata/timestamp.json"))
+    refused("the repository has no snapshot.json", "renew")
+    good("rotate-keys", "timestamp")
+    good("renew")
+    assert roles()["timestamp"]["version"] < 10
+    assert "✗" not in good("verify")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from orlop.control.releases import ceremony
+from orlop.control.releases import ceremony, rotation
 from orlop.control.releases.repository import load
 from orlop.errors import BadInput, Missing
 from orlop.trust.cache import MemoryCache
@@ -36,9 +36,9 @@ def test_an_online_key_is_replaced_while_machines_go_on(publisher: Publisher, ro
     if lost:
         del publisher.keyring.keys[old.keyid]
     with pytest.raises(Missing, match="root 2 has 0 of the 2 signatures"):
-        ceremony.apply(publisher.repository, draft, publisher.now)
+        rotation.apply(publisher.repository, draft, publisher.now)
     ceremony.sign(draft, publisher.keyring)
-    ceremony.apply(publisher.repository, draft, publisher.now)
+    rotation.apply(publisher.repository, draft, publisher.now)
     publisher.keyring.keys.pop(old.keyid, None)
     release(publisher, "20261202.1")
     assert versions(seen(publisher, "alpha", cache)) == versions(seen(publisher, "alpha"))
@@ -55,7 +55,7 @@ def test_a_lost_key_is_replaced_again_after_a_crash_between_root_and_timestamp(p
     for n in range(10):
         p = replace_storage(publisher, Dying(publisher.folder / "repo", n), publisher.folder / "memory")
         with suppress(Killed):
-            ceremony.apply(p.repository, draft, publisher.now)
+            rotation.apply(p.repository, draft, publisher.now)
             break
     assert versions(seen(publisher, "alpha")) == ["20261201.1"]
     assert not bad(publisher)
@@ -69,7 +69,7 @@ def test_root_keys_are_replaced_with_two_of_three(publisher: Publisher) -> None:
     ceremony.replace_keys(draft, "root", new)
     assert f"  - {publisher.roots[0].keyid}" in ceremony.described(draft, publisher.repository.load().root)
     ceremony.sign(draft, publisher.keyring)
-    ceremony.apply(publisher.repository, draft, publisher.now)
+    rotation.apply(publisher.repository, draft, publisher.now)
     assert load(publisher.storage, publisher.given, MemoryCache()).root.version == 2
     assert seen(publisher, "stable").entries == ()
 
@@ -84,7 +84,7 @@ def test_a_draft_travels_as_a_file(publisher: Publisher) -> None:
         draft = ceremony.decode(ceremony.encode(draft), "draft")
         assert ceremony.sign(draft, publisher.keyring) == [key]
     publisher.keyring.keys = everybody
-    ceremony.apply(publisher.repository, ceremony.decode(ceremony.encode(draft), "draft"), publisher.now)
+    rotation.apply(publisher.repository, ceremony.decode(ceremony.encode(draft), "draft"), publisher.now)
     assert publisher.repository.load().root.version == 2
 
 
@@ -109,16 +109,16 @@ def test_a_root_that_was_kept_vouches_for_later_ones(publisher: Publisher) -> No
     for _ in range(2):
         draft = publisher.next_root()
         ceremony.sign(draft, publisher.keyring)
-        ceremony.apply(publisher.repository, draft, publisher.now)
+        rotation.apply(publisher.repository, draft, publisher.now)
     assert ceremony.compared(publisher.next_root(), None, first)[0] == publisher.repository.load().root
     draft = publisher.next_root()
     ceremony.replace_keys(draft, "root", [publisher.keyring.make(f"root-{n}") for n in (4, 5)])
     ceremony.sign(draft, publisher.keyring)
-    ceremony.apply(publisher.repository, draft, publisher.now)
+    rotation.apply(publisher.repository, draft, publisher.now)
     assert ceremony.compared(publisher.next_root(), None, first)[0] == publisher.repository.load().root
     draft = publisher.next_root()
     ceremony.sign(draft, publisher.keyring)
-    ceremony.apply(publisher.repository, draft, publisher.now)
+    rotation.apply(publisher.repository, draft, publisher.now)
     with pytest.raises(Refused, match="root 1 does not vouch for"):
         ceremony.compared(publisher.next_root(), None, first)
 
@@ -152,7 +152,7 @@ def test_a_root_is_signed_by_root_keys_alone(publisher: Publisher) -> None:
     ceremony.replace_keys(draft, "root", fresh)
     ceremony.sign(draft, publisher.keyring)
     assert set(draft.signatures) == roots | {key.keyid for key in fresh}
-    ceremony.apply(publisher.repository, draft, publisher.now)
+    rotation.apply(publisher.repository, draft, publisher.now)
     assert b"root_before" not in (publisher.storage.read("metadata/2.root.json") or b"")
 
 
@@ -160,10 +160,12 @@ def test_drafts_that_are_none(publisher: Publisher) -> None:
     for raw in (b"", b"{}", publisher.storage.read("metadata/timestamp.json") or b""):
         with pytest.raises(BadInput, match="is no root draft"):
             ceremony.decode(raw, "x")
-    draft = publisher.next_root()
-    draft.signed.version = 7
-    with pytest.raises(BadInput, match="the draft is root 7, the repository is at root 1"):
-        ceremony.apply(publisher.repository, draft, publisher.now)
+    draft, late = publisher.next_root(), publisher.next_root()
+    ceremony.sign(draft, publisher.keyring)
+    rotation.apply(publisher.repository, draft, publisher.now)
+    ceremony.replace_keys(late, "snapshot", [publisher.keyring.make("snapshot-2")])
+    with pytest.raises(BadInput, match="the draft is root 2, the repository is at root 2"):
+        rotation.apply(publisher.repository, late, publisher.now)
     with pytest.raises(BadInput, match="cannot need 2 of 1 keys"):
         ceremony.replace_keys(draft, "root", publisher.roots[:1])
     with pytest.raises(BadInput, match="4 of 3 root keys"):

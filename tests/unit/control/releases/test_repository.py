@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from orlop.control.releases import ceremony, edits, gc
+from orlop.control.releases import ceremony, edits, gc, rotation
 from orlop.control.releases.publish import Built
 from orlop.control.releases.repository import Change, StorageFetch
 from orlop.control.releases.s3 import S3Storage
@@ -102,7 +102,7 @@ def steps_of(p: Publisher) -> dict[str, Callable[[Publisher], object]]:
         draft = ceremony.following(p.draft, p.now)
         ceremony.replace_keys(draft, role, [p.spare])  # type: ignore[attr-defined]
         ceremony.sign(draft, p.keyring)
-        return ceremony.apply(p.repository, draft, p.now)
+        return rotation.apply(p.repository, draft, p.now)
 
     def collect(p: Publisher) -> None:
         gc.collect(p.storage, gc.garbage(p.storage, p.repository.load()))
