@@ -27,12 +27,14 @@ from typing import Annotated
 
 import typer
 
+from orlop.control.releases import ceremony
 from orlop.control.releases.keys import Keyring
 from orlop.control.releases.repository import Repository
 from orlop.control.releases.s3 import Credentials, S3Storage
 from orlop.control.releases.storage import FolderStorage, Storage
 from orlop.errors import BadInput, Missing
 from orlop.trust.cache import FolderCache
+from orlop.trust.errors import Refused
 
 PASSPHRASE_FILE = "ORLOP_PASSPHRASE_FILE"  # noqa: S105  # noqa: S105 — a name in the environment
 
@@ -103,10 +105,26 @@ class Home:
     def changing(self) -> Iterator[Repository]:
         """The repository, with the right to change it. Raises Missing or Busy."""
         repository = self.repository()
-        with self.storage.lock() as said:
+        with self._interrupted(), self.storage.lock() as said:
             if said:
                 typer.echo(said, err=True)
             yield repository
+
+    @contextmanager
+    def _interrupted(self) -> Iterator[None]:
+        """Say how to go on when a root was put into the repository, and no timestamp after it."""
+        try:
+            yield
+        except Refused:
+            draft = ceremony.decode(self.draft.read_bytes(), str(self.draft)) if self.draft.exists() else None
+            name = f"metadata/{draft.signed.version}.root.json" if draft else ""
+            if draft is None or self.storage.read(name) != ceremony.as_published(draft):
+                raise
+            raise Refused(
+                f"root {draft.signed.version} is in the repository without the timestamp after it: "
+                "the command that put it there was interrupted",
+                hint="orlop release root apply goes on with it",
+            ) from None
 
 
 def passphrases(name: str) -> Iterator[str]:

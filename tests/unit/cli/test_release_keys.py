@@ -10,7 +10,7 @@ import pytest
 from tuf.api.metadata import Metadata, Timestamp
 
 from orlop.cli.release_home import Home
-from orlop.control.releases import keys
+from orlop.control.releases import ceremony, keys
 from tests.unit.cli.releasing import good, refused, run
 from tests.unit.control.releases.images import WORDS
 
@@ -249,4 +249,20 @@ def test_new_keys_after_a_thief_named_a_snapshot_that_does_not_exist(here: Path)
     good("rotate-keys", "timestamp")
     good("renew")
     assert roles()["timestamp"]["version"] < 10
+    assert "✗" not in good("verify")
+
+
+def test_a_rotation_that_was_interrupted_says_how_to_go_on(here: Path) -> None:
+    """Its key was lost, the root was written, and the power went before the timestamp was."""
+    good("init")
+    (here / "release/root-keys").rename(here / "safe")
+    next((here / "release/keys").glob("timestamp-*.key")).unlink()
+    good("rotate-keys", "timestamp")
+    good("root", "sign", "--keys", "safe")
+    draft = ceremony.decode((here / "release/root.draft.json").read_bytes(), "draft")
+    (here / "release/repo/metadata/2.root.json").write_bytes(ceremony.as_published(draft))
+    for words in (["rotate-keys", "timestamp"], ["renew"], ["publish", "20261201.1"]):
+        refused("root 2 is in the repository without the timestamp after it", *words)
+    good("root", "apply")
+    good("publish", "20261201.1")
     assert "✗" not in good("verify")
