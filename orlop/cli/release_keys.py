@@ -12,6 +12,7 @@ from orlop.cli.session import steps
 from orlop.control.releases import ceremony, keys
 from orlop.control.releases.keys import KeyFile, Keyring
 from orlop.control.releases.repository import TOP, must_be_new
+from orlop.control.releases.s3 import Credentials, S3Storage
 from orlop.errors import BadInput
 from orlop.files import made_beside, write_atomic
 from orlop.model.channel import STANDARD, check_name
@@ -35,12 +36,21 @@ def init(
     storage: Annotated[
         str | None, typer.Option("--storage", help="Keep it there: s3://BUCKET/PREFIX?endpoint=URL&region=NAME.")
     ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be made, and make nothing.")] = False,
 ) -> None:
     """Make a repository and its keys. With --root-key the first root is a draft for the others to sign."""
     channels = [check_name(name) for name in channel or STANDARD]
     if home.exists() and not (home.is_dir() and not any(home.iterdir())):
         raise BadInput(f"{home} is not empty", hint="choose another folder with --home: nothing was changed")
     given = [keys.read(path).public_half for path in root_key or []]
+    if dry_run:
+        count = len({key.keyid for key in given}) or root_keys
+        ceremony.check_threshold(threshold, count)
+        must_be_new(S3Storage(storage, Credentials.find()) if storage else Home(home).storage)
+        typer.echo(f"{storage or home / 'repo'} would be a repository with the channels {', '.join(channels)}")
+        typer.echo(f"a root would be signed by {threshold} of {count} keys, {'given' if given else 'made here'}")
+        typer.echo("no machine follows it yet")
+        return
     words = new_passphrase()
     moment = now()
     with steps(ctx).step("Making keys"), made_beside(home) as work:
@@ -67,11 +77,9 @@ def init(
     if given:
         typer.echo(f"{Home(home).draft}: the first root, to be signed by {threshold} of {len(roots)} root keys")
         typer.echo("then: orlop release root apply")
-    else:
-        typer.echo(f"{storage or home / 'repo'} is a repository with the channels {', '.join(channels)}")
-        typer.echo(
-            f"{home}/root.json goes into images; take the keys in {home}/root-keys away to {len(roots)} safe places"
-        )
+        return
+    typer.echo(f"{storage or home / 'repo'} is a repository with the channels {', '.join(channels)}")
+    typer.echo(f"{home}/root.json goes into images; take the keys in {home}/root-keys away to {len(roots)} safe places")
 
 
 @key_app.command("new")

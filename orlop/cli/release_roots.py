@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated
 
 import typer
 from tuf.api.metadata import Root
 
-from orlop.cli.release_home import DEFAULT, Home, HomeOption, KeysOption, now
+from orlop.cli.release_home import DEFAULT, DryRun, Home, HomeOption, KeysOption, now
 from orlop.cli.release_rotation import begun_draft, keep, new_keys, retire
 from orlop.cli.session import steps
 from orlop.control.releases import ceremony, channels, rotation
@@ -17,6 +18,7 @@ from orlop.control.releases.keys import KeyFile
 from orlop.control.releases.repository import TOP, Repository, State, must_be_new
 from orlop.errors import BadInput, Missing
 from orlop.files import write_atomic
+from orlop.steps import Steps
 
 root_app = typer.Typer(help="Roots that are signed on separate machines.", no_args_is_help=True)
 DraftArgument = Annotated[Path | None, typer.Argument(help="The draft; the publisher's own unless given.")]
@@ -61,28 +63,64 @@ def root_sign(
 
 @root_app.command("apply")
 def root_apply(
-    ctx: typer.Context, draft: DraftArgument = None, keys_from: KeysOption = None, home: HomeOption = DEFAULT
+    ctx: typer.Context,
+    draft: DraftArgument = None,
+    keys_from: KeysOption = None,
+    home: HomeOption = DEFAULT,
+    dry_run: DryRun = False,
 ) -> None:
     """Put a signed draft into the repository; the first one makes the repository."""
-    where = Home(home, keys_from or ())
+    where, log = Home(home, keys_from or ()), steps(ctx)
     found = _draft(where, draft)
-    begun = begun_draft(where)
-    with steps(ctx).step(f"Putting root {found.signed.version} into the repository"), where.storage.lock():
+    with where.storage.lock():
         if found.signed.version == 1:
-            must_be_new(where.storage)
-            ceremony.must_be_whole(found, None)
-            ring = where.keyring()
-            own = {k.name: k for k in ring.keys.values() if k.signs and k.name not in TOP and _may_sign(found, k)}
-            write_atomic(where.root, ceremony.encode(found))
-            ceremony.create(where.repository(ring), found, own, now())
+            _apply_first(log, where, found, dry_run=dry_run)
         else:
-            repository = where.repository()
-            retire(where, rotation.apply(repository, found, now()), begun)
-    where.draft.unlink(missing_ok=True)
+            _apply_next(log, where, found, dry_run=dry_run)
+    if not dry_run:
+        where.draft.unlink(missing_ok=True)
+
+
+def _apply_first(log: Steps, where: Home, first: ceremony.Draft, *, dry_run: bool) -> None:
+    """Make the repository, with a channel for each key here that the root does not name."""
+    must_be_new(where.storage)
+    ceremony.must_be_whole(first, None)
+    _foretell(log, ceremony.described(first, None), ["do nothing: none follows this repository yet"])
+    if dry_run:
+        return
+    ring = where.keyring()
+    own = {k.name: k for k in ring.keys.values() if k.signs and k.name not in TOP and _may_sign(first, k)}
+    with log.step("Making the repository"):
+        write_atomic(where.root, ceremony.encode(first))
+        ceremony.create(where.repository(ring), first, own, now())
+
+
+def _apply_next(log: Steps, where: Home, draft: ceremony.Draft, *, dry_run: bool) -> None:
+    begun, version = begun_draft(where), draft.signed.version
+    repository = where.repository()
+    start = rotation.start_of(repository, draft)
+    old, changed = start.state.root, rotation.replaced(ceremony.before(draft), draft)
+    _foretell(log, ceremony.described(draft, old), start.foretold(version, repository.keyring, changed))
+    ceremony.must_be_whole(draft, old if old.version < version else None)
+    if dry_run:
+        return
+    with log.step(f"Putting root {version} into the repository"):
+        retire(where, rotation.apply(repository, draft, now()), begun)
+
+
+def _foretell(log: Steps, changes: Sequence[str], machines: Sequence[str]) -> None:
+    """What is to be signed, and what machines will do, before anything is."""
+    for line in changes:
+        typer.echo(line, err=True)
+    log.note("what machines will do:")
+    for line in machines:
+        log.note(f"  {line}")
 
 
 @root_app.command("renew")
-def root_renew(ctx: typer.Context, keys_from: KeysOption = None, home: HomeOption = DEFAULT) -> None:
+def root_renew(
+    ctx: typer.Context, keys_from: KeysOption = None, home: HomeOption = DEFAULT, dry_run: DryRun = False
+) -> None:
     """Make the next root with the same keys and a later end.
 
     When enough root keys are here it is put into the repository; else it is a draft for `orlop release root sign`.
@@ -90,8 +128,13 @@ def root_renew(ctx: typer.Context, keys_from: KeysOption = None, home: HomeOptio
     where = Home(home, keys_from or ())
     with where.changing() as repository:
         begun = begun_draft(where)
-        state = repository.load()
-        _put_forward(ctx, where, repository, state, _next(where, state, begun))
+        changed = _rotated(begun)
+        start = rotation.before_rotation(repository, changed)
+        draft = _next(where, start.state, begun)
+        machines = start.foretold(draft.signed.version, repository.keyring, changed)
+        _foretell(steps(ctx), ceremony.described(draft, start.state.root), machines)
+        if not dry_run:
+            _put_forward(ctx, where, repository, start.state, draft)
 
 
 def _may_sign(draft: ceremony.Draft, key: KeyFile) -> bool:
@@ -130,20 +173,29 @@ def rotate_keys(
     threshold: Annotated[int | None, typer.Option("--threshold", help="How many of its keys sign.", min=1)] = None,
     keys_from: KeysOption = None,
     home: HomeOption = DEFAULT,
+    dry_run: DryRun = False,
 ) -> None:
     """Give a role new keys, and take the old ones from it: after a loss, a theft, or because it is time.
 
     For a channel this is done at once. For the others it makes one new root, which is put into the repository when
     enough root keys are here, and is otherwise a draft for `orlop release root sign`.
     """
-    where = Home(home, keys_from or ())
+    where, log = Home(home, keys_from or ()), steps(ctx)
     with where.changing() as repository:
         begun = begun_draft(where)
-        start = rotation.before_rotation(repository, [*roles, *_rotated(begun)])
+        changed = {*roles, *_rotated(begun)} - {"root"}
+        start = rotation.before_rotation(repository, changed)
         state = start.state
-        _check_roles(state, roles, alone=bool(key or threshold))
+        _check_roles(state, roles, key or [], alone=bool(key or threshold))
+        made_here = [] if key else [f"{role}: as many new keys as it has, made here" for role in roles]
         if roles[0] not in TOP:
-            _rotate_channel(ctx, where, repository, state, begun, roles[0], key)
+            _foretell(log, made_here, ["take the channel's new key at their next check, and nothing else than before"])
+            if not dry_run:
+                _rotate_channel(ctx, where, repository, state, begun, roles[0], key)
+            return
+        machines = start.foretold(state.root.version + 1, repository.keyring, changed)
+        if dry_run and not key:
+            _foretell(log, made_here, machines)
             return
         draft = _next(where, state, begun)
         new: dict[str, list[KeyFile]] = {}
@@ -151,12 +203,9 @@ def rotate_keys(
             ceremony.replace_keys(draft, role, made, threshold)
             # root keys that are given stay with those they belong to
             new[role] = [one.public_half for one in made] if role == "root" and key else made
-
-        def keep_keys() -> None:
-            for role, made in new.items():
-                keep(where.root_keys if role == "root" else where.keys, made)
-
-        _put_forward(ctx, where, repository, state, draft, keep_keys)
+        _foretell(log, ceremony.described(draft, state.root), machines)
+        if not dry_run:
+            _put_forward(ctx, where, repository, state, draft, new)
 
 
 def _rotated(begun: ceremony.Draft | None) -> list[str]:
@@ -164,7 +213,7 @@ def _rotated(begun: ceremony.Draft | None) -> list[str]:
     return [] if begun is None else rotation.replaced(ceremony.before(begun), begun)
 
 
-def _check_roles(state: State, roles: list[str], *, alone: bool) -> None:
+def _check_roles(state: State, roles: list[str], given: list[Path], *, alone: bool) -> None:
     for role in roles:
         if role not in (*TOP, *state.channels):
             have = ", ".join((*TOP, *state.channels))
@@ -174,6 +223,8 @@ def _check_roles(state: State, roles: list[str], *, alone: bool) -> None:
             "several roles at once are of root, targets, snapshot and timestamp, without --key and --threshold",
             hint="rotate the others one by one",
         )
+    if roles[0] not in TOP and len(given) > 1:
+        raise BadInput(f"channel {roles[0]} has one key, {len(given)} were given", hint="give one --key")
 
 
 def _names(state: State, role: str) -> list[str]:
@@ -191,8 +242,6 @@ def _rotate_channel(
     name: str,
     given: list[Path] | None,
 ) -> None:
-    if given and len(given) != 1:
-        raise BadInput(f"channel {name} has one key, {len(given)} were given", hint="give one --key")
     (new,) = new_keys(repository, [[name]], given)
     with steps(ctx).step(f"Giving {name} a new key"):
         files, made = repository.prepare(state, channels.rekeyed(state, name, new[0]), now())
@@ -218,17 +267,16 @@ def _put_forward(
     repository: Repository,
     state: State,
     draft: ceremony.Draft,
-    keep_keys: Callable[[], None] = lambda: None,
+    new: Mapping[str, list[KeyFile]] = MappingProxyType({}),
 ) -> None:
     """Sign the draft with the root keys that are here. If that is enough it goes in; if not, it travels."""
-    for line in ceremony.described(draft, state.root):
-        typer.echo(line, err=True)
     roots = {*state.keyids("root"), *draft.signed.roles["root"].keyids}
     if repository.keyring.able(sorted(roots)):
         ceremony.sign(draft, repository.keyring)
     whole = all(vote.enough for vote in ceremony.votes(draft, state.root))
     files, made = rotation.prepare(repository, draft, now()) if whole else ((), state)
-    keep_keys()
+    for role, made_here in new.items():
+        keep(where.root_keys if role == "root" else where.keys, made_here)
     write_atomic(where.draft, ceremony.encode(draft))
     if not whole:
         typer.echo(f"{where.draft}: to be signed by more root keys (orlop release root sign)")

@@ -53,13 +53,17 @@ class Vote:
         return len(self.signed) >= self.threshold
 
 
-def first(keys: Mapping[str, Sequence[KeyFile]], threshold: int, now: datetime) -> Draft:
-    """The draft of root 1: for each top role its keys, `threshold` of the root keys needed."""
-    roots = len({key.keyid for key in keys["root"]})
+def check_threshold(threshold: int, roots: int) -> None:
+    """Raise BadInput unless so many of the root keys can be asked for."""
     if not 1 <= threshold <= roots:
         raise BadInput(
             f"{threshold} of {roots} root keys cannot be asked for", hint="give a threshold of 1 to that many"
         )
+
+
+def first(keys: Mapping[str, Sequence[KeyFile]], threshold: int, now: datetime) -> Draft:
+    """The draft of root 1: for each top role its keys, `threshold` of the root keys needed."""
+    check_threshold(threshold, len({key.keyid for key in keys["root"]}))
     root = Root(expires=now.replace(microsecond=0) + LIFETIMES["root"], consistent_snapshot=True)
     for role in TOP:
         for key in keys[role]:

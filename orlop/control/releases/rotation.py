@@ -40,7 +40,7 @@ def prepare(repository: Repository, draft: ceremony.Draft, now: datetime) -> tup
     name = f"metadata/{new.version}.root.json"
     root = {name: ceremony.as_published(draft)}
     begun = repository.storage.read(name) == root[name]
-    start = before_rotation(repository, replaced(ceremony.before(draft), draft), name if begun else "")
+    start = start_of(repository, draft)
     state = start.state
     if begun and state.root.version == new.version:
         again, state = repository.prepare(state, Change(), now)
@@ -69,6 +69,13 @@ def prepare(repository: Repository, draft: ceremony.Draft, now: datetime) -> tup
     return [*first.items(), *named, *root.items(), timestamp], state
 
 
+def start_of(repository: Repository, draft: ceremony.Draft) -> Start:
+    """What putting the draft in goes on from."""
+    name = f"metadata/{draft.signed.version}.root.json"
+    begun = repository.storage.read(name) == ceremony.as_published(draft)
+    return before_rotation(repository, replaced(ceremony.before(draft), draft), name if begun else "")
+
+
 @dataclass(frozen=True)
 class Start:
     """What a rotation goes on from. `forgotten`: what was signed by the keys that go, that machines must forget."""
@@ -84,12 +91,12 @@ class Start:
         )
         return not self.forgotten and all(enough)
 
-    def foretold(self, keyring: Keyring, changed: Collection[str]) -> list[str]:
-        """What machines will do about the next root, when the keys of the roles in `changed` are replaced by it."""
+    def foretold(self, version: int, keyring: Keyring, changed: Collection[str]) -> list[str]:
+        """What machines will do about the root of that version, which replaces the keys of the roles in `changed`."""
         if self.forgotten:
             lines = [f"forget {self.forgotten} with the key that signed it, and go on from what was signed here before"]
         else:
-            lines = [f"go on to root {self.state.root.version + 1} at their next check"]
+            lines = [f"go on to root {version} at their next check"]
         if changed and not self.unbroken(keyring, changed):
             lines.append("are refused when they ask between root and timestamp, a moment apart; they ask again later")
         return lines

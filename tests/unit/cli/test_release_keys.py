@@ -266,3 +266,42 @@ def test_a_rotation_that_was_interrupted_says_how_to_go_on(here: Path) -> None:
     good("root", "apply")
     good("publish", "20261201.1")
     assert "✗" not in good("verify")
+
+
+def test_a_dry_run_of_what_changes_keys(here: Path) -> None:
+    out = good("init", "--dry-run", "--channel", "stable")
+    assert "release/repo would be a repository with the channels stable" in out
+    assert "signed by 2 of 3 keys, made here" in out
+    refused("4 of 3 root keys", "init", "--dry-run", "--threshold", "4")
+    assert not (here / "release").exists()
+    good("init")
+    good("key", "new", "other", "--out", "other")
+    other = str(next((here / "other").glob("*.pub")))
+    before = contents(here)
+    (here / "pass").unlink()  # nothing is signed
+    on = "go on to root 2 at their next check"
+    for words, said in (
+        (["rotate-keys", "timestamp"], ["timestamp: as many new keys as it has, made here", on]),
+        (["rotate-keys", "snapshot", "--key", other], [f"  + {keys.read(Path(other)).keyid}", on]),
+        (["rotate-keys", "alpha"], ["take the channel's new key"]),
+        (["root", "renew"], ["root 2, good until", on]),
+    ):
+        out = good(*words, "--dry-run")
+        assert all(line in out for line in ["what machines will do:", *said]), out
+        assert contents(here) == before
+
+
+def test_a_dry_run_of_a_draft(here: Path) -> None:
+    good("init")
+    (here / "release/root-keys").rename(here / "safe")
+    next((here / "release/keys").glob("timestamp-*.key")).unlink()
+    good("rotate-keys", "timestamp")
+    before = contents(here)
+    refused("root 2 has 0 of the 2 signatures", "root", "apply", "--dry-run")
+    assert contents(here) == before
+    good("root", "sign", "--keys", "safe")
+    before = contents(here)
+    out = good("root", "apply", "--dry-run")
+    assert "are refused when they ask between root and timestamp, a moment apart" in out
+    assert contents(here) == before
+    assert "are refused" in good("root", "apply")

@@ -157,7 +157,7 @@ def test_a_key_that_stays_keeps_its_number(publisher: Publisher) -> None:
 def test_what_machines_will_do(publisher: Publisher) -> None:
     def said(*changed: str) -> str:
         start = rotation.before_rotation(publisher.repository, changed)
-        return "; ".join(start.foretold(publisher.keyring, changed))
+        return "; ".join(start.foretold(2, publisher.keyring, changed))
 
     assert said("timestamp") == "go on to root 2 at their next check"
     lost = publisher.keyring.keys.pop(publisher.online["timestamp"][0].keyid)
