@@ -105,10 +105,16 @@ class Home:
     def changing(self) -> Iterator[Repository]:
         """The repository, with the right to change it. Raises Missing or Busy."""
         repository = self.repository()
-        with self._interrupted(), self.storage.lock() as said:
+        with self._interrupted(), self.locked():
+            yield repository
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """The right to change the storage. Raises Busy."""
+        with self.storage.lock() as said:
             if said:
                 typer.echo(said, err=True)
-            yield repository
+            yield
 
     @contextmanager
     def _interrupted(self) -> Iterator[None]:

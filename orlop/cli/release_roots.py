@@ -72,7 +72,7 @@ def root_apply(
     """Put a signed draft into the repository; the first one makes the repository."""
     where, log = Home(home, keys_from or ()), steps(ctx)
     found = _draft(where, draft)
-    with where.storage.lock():
+    with where.locked():
         if found.signed.version == 1:
             _apply_first(log, where, found, dry_run=dry_run)
         else:
@@ -183,7 +183,7 @@ def rotate_keys(
     where, log = Home(home, keys_from or ()), steps(ctx)
     with where.changing() as repository:
         begun = begun_draft(where)
-        changed = {*roles, *_rotated(begun)} - {"root"}
+        changed = {*roles, *(_rotated(begun) if roles[0] in TOP else ())} - {"root"}
         start = rotation.before_rotation(repository, changed)
         state = start.state
         _check_roles(state, roles, key or [], alone=bool(key or threshold))

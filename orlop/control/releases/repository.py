@@ -18,6 +18,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from tuf.api.metadata import Metadata, MetaFile, Role, Root, Signed, Snapshot, TargetFile, Targets, Timestamp
+from tuf.api.serialization import DeserializationError
 from tuf.api.serialization.json import JSONSerializer
 
 from orlop.control.releases.keys import Keyring
@@ -225,7 +226,10 @@ class Repository:
         timestamp, snapshot = (self.memory.read(f"own/{role}.json") for role in ("timestamp", "snapshot"))
         if timestamp is None or snapshot is None:
             return None
-        version = Metadata[Snapshot].from_bytes(snapshot).signed.version
+        try:
+            version = Metadata[Snapshot].from_bytes(snapshot).signed.version
+        except DeserializationError:
+            return None
         own = {"metadata/timestamp.json": timestamp, f"metadata/{version}.snapshot.json": snapshot}
         return load(self.storage, self.given, MemoryCache(), hidden, own)
 

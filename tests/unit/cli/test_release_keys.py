@@ -305,3 +305,21 @@ def test_a_dry_run_of_a_draft(here: Path) -> None:
     assert "are refused when they ask between root and timestamp, a moment apart" in out
     assert contents(here) == before
     assert "are refused" in good("root", "apply")
+
+
+def test_a_number_is_forgotten_with_its_key_and_not_before(here: Path) -> None:
+    """The new timestamp key is in a draft yet: a channel's key cannot be replaced at once, and nothing changes."""
+    good("init")
+    (here / "release/root-keys").rename(here / "safe")
+    timestamp = Metadata[Timestamp].from_file(str(here / "release/repo/metadata/timestamp.json"))
+    timestamp.signed.version = (1 << 53) - 1
+    timestamp.sign(keys.unlock(keys.read(next((here / "release/keys").glob("timestamp-*.key"))), WORDS))
+    timestamp.to_file(str(here / "release/repo/metadata/timestamp.json"))
+    assert "forget the number of timestamp" in good("rotate-keys", "timestamp")
+    before = (here / "release/repo/metadata/timestamp.json").read_bytes()
+    refused("timestamp has the number 9007199254740991: somebody else signs", "rotate-keys", "alpha")
+    assert (here / "release/repo/metadata/timestamp.json").read_bytes() == before
+    good("root", "sign", "--keys", "safe")
+    good("root", "apply")
+    good("rotate-keys", "alpha")
+    assert "✗" not in good("verify")

@@ -247,10 +247,10 @@ def test_renewing_what_has_expired(publisher: Publisher) -> None:
 def test_a_role_that_cannot_be_signed_here_does_not_keep_the_others_from_being_renewed(publisher: Publisher) -> None:
     """Targets takes two keys; one is here, then none."""
     ring, both = publisher.keyring, [publisher.keyring.make(name) for name in ("t-a", "t-b")]
-    draft = ceremony.following(publisher.repository.load().root, publisher.now)
+    draft = publisher.next_root()
     ceremony.replace_keys(draft, "targets", both, 2)
     ceremony.sign(draft, ring)
-    state = ceremony.apply(publisher.repository, draft, publisher.now)
+    state = rotation.apply(publisher.repository, draft, publisher.now)
     publisher.now += timedelta(days=300)
     assert publisher.repository.due(state, publisher.now) == (["targets", "alpha", "beta", "stable"], [])
     for have in (1, 0):
