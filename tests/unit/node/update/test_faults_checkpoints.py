@@ -58,7 +58,7 @@ def is_rolled_back(world: World) -> None:
 
 
 def tell(folder: Path, story: Callable[[World], None], moment: int) -> int | None:
-    """The story with a kill at that moment of it; how many moments were left before it at the end, None after a kill."""
+    """The story with a kill at that moment of it; how many moments were left at its end, None after a kill."""
     world = World(folder, FIRST)
     world.faults.checkpoint = moment
     story(world)
