@@ -1,11 +1,12 @@
 """How long an update takes to apply, what it fetches and how much memory it needs: `python -m bench.update_apply`.
 
 Real images on a disk in a file; the engine in a process of its own, beside `sha256sum` and `dd` with `conv=fsync` of
-the same bytes to the same places, taking turns. What is read was dropped from memory before. Three updates:
+the same bytes to the same places, taking turns. What is read was dropped from memory before. The updates:
 
     http        what runs has no block in common with the new version: everything is fetched from this computer
     machine     the same by the image's own Python, whose SHA-256 may be slower than this computer's
     folder      the same as `http`, from a folder
+    full        from a folder, to an image that fills its slot: what needs the most memory
     packages    a build in which the programs of some packages differ, from the build before it, over HTTP
 
 Only the applying is timed, from the first look at the disk to the published UKI; starting Python is not.
@@ -160,14 +161,26 @@ class Stage:
         return self._indexed(Image(made, version, sealed.roothash))
 
     def unlike(self) -> Image:
-        """Random bytes of the size of the latest build, the UKI with an EFI program's magic."""
-        version = Version(self.built.version.day, 0)
-        made, rng = self.folder / str(version), random.Random(1)
+        """Random bytes of the size of the latest build."""
+        return self._random(0, self.built.path("usr").stat().st_size)
+
+    def full(self) -> Image:
+        """Random bytes, as many as a slot has room for, with an index."""
+        opened = open_disk(self.whole, self.built.root_hash)
+        room = opened.slots()[1].room("usr")
+        opened.close()
+        return self._indexed(self._random(self.built.version.number + 2, room))
+
+    def _random(self, number: int, usr: int) -> Image:
+        """The UKI has an EFI program's magic."""
+        version = Version(self.built.version.day, number)
+        made, rng = self.folder / str(version), random.Random(number)
         made.mkdir()
         image = Image(made, version, "")
-        for name in ("usr", "uki"):
+        sizes: dict[PartName, int] = {"usr": usr, "uki": self.built.path("uki").stat().st_size}
+        for name, size in sizes.items():
             with image.path(name).open("wb") as f:
-                for _ in range(0, self.built.path(name).stat().st_size, 1 << 20):
+                for _ in range(0, size, 1 << 20):
                     f.write(rng.randbytes(1 << 20))
         with image.path("uki").open("r+b") as f:
             f.write(MAGIC)
@@ -217,7 +230,7 @@ def measure(ws: Workspace, rounds: int) -> dict[str, dict[str, Any]]:
     with tempfile.TemporaryDirectory(dir=ws.state) as top:
         folder = Path(top)
         stage = Stage(ws, folder)
-        latest, changed, unlike = stage.latest(), stage.changed(), stage.unlike()
+        latest, changed, unlike, full = stage.latest(), stage.changed(), stage.unlike(), stage.full()
         with serve(latest.folder) as all_of_it, serve(changed.folder) as packages:
             here = [sys.executable]
             there = machine_python(ws, stage.unpacked() / "usr/lib/orlop/runtime", folder)
@@ -225,6 +238,7 @@ def measure(ws: Workspace, rounds: int) -> dict[str, dict[str, Any]]:
                 "http": (unlike, latest, all_of_it.url, here),
                 "machine": (unlike, latest, all_of_it.url, there),
                 "folder": (unlike, latest, str(latest.folder), here),
+                "full": (unlike, full, str(full.folder), here),
                 "packages": (latest, changed, packages.url, here),
             }
             return {name: _case(stage, name, *case, rounds) for name, case in cases.items()}

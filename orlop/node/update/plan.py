@@ -2,22 +2,27 @@
 
 Three places have blocks: the slot that is written to (what an interrupted update left, or a version before last), the
 part that runs, and the servers. Every block ends up in exactly one of: in place, zero, copied, unpacked, fetched.
+
+A slot of 1 GiB has 262144 blocks. What is noted of each is a number in an array, never an object: a list of their
+digests alone would take 20 MB.
 """
 
 from __future__ import annotations
 
 import hashlib
+from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
 
 from orlop.model.index import BLOCK, DIGEST, Frame, Part
 
 ZERO = hashlib.sha256(bytes(BLOCK)).digest()
 GAP = 8  # blocks: fetching so many again costs less than one more request
+AT_ONCE = 1 << 14  # missing blocks that are looked for in one pass
+NONE = (1 << 32) - 1  # no block of the running part: a part has fewer
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Run:
     """Blocks `first`..+`count` of the new part."""
 
@@ -29,7 +34,7 @@ class Run:
         return self.first + self.count
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Copy:
     """Blocks `first`..+`count` of the new part are `old`..+`count` of the running one."""
 
@@ -38,7 +43,7 @@ class Copy:
     old: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Plan:
     """`in_place` is how many blocks need nothing; `fetch` may ask for some that are here, to ask less often."""
 
@@ -56,53 +61,56 @@ class Plan:
 
 def plan(part: Part, *, here: bytes, old: bytes, frames: Sequence[Frame] = ()) -> Plan:
     """`here` and `old` are the digests of the blocks in the slot and in the running part, as far as they were read."""
-    zeros: list[int] = []
-    same: dict[int, int] = {}
-    missing: list[int] = []
-    in_place = 0
-    for n, (digest, found, before) in enumerate(zip_longest(*map(_split, (part.digests, here, old)), fillvalue=b"")):
-        if not digest or found == digest:
-            in_place += digest != b""
-        elif digest == ZERO:
+    zeros, missing = array("I"), array("I")
+    sources = array("I", [NONE]) * part.blocks
+    for n in range(part.blocks):
+        at = n * DIGEST
+        digest = part.digests[at : at + DIGEST]
+        if here[at : at + DIGEST] == digest:
+            continue
+        if digest == ZERO:
             zeros.append(n)
-        elif before == digest:
-            same[n] = n
+        elif old[at : at + DIGEST] == digest:
+            sources[n] = n
         else:
             missing.append(n)
-    same |= _moved(part, missing, old)
-    missing = [n for n in missing if n not in same]
+    in_place = sources.count(NONE) - len(zeros) - len(missing)
+    _find_moved(part, missing, old, sources)
+    missing = array("I", (n for n in missing if sources[n] == NONE))
     chosen = cheaper(frames, missing)
-    unpacked = {n for frame in chosen for n in range(frame.first, frame.first + frame.count)}
-    fetch = runs((n for n in missing if n not in unpacked), gap=GAP)
-    return Plan(in_place, runs(zeros), copies(same), chosen, fetch)
+    unpacked = bytearray(part.blocks)
+    for frame in chosen:
+        unpacked[frame.first : frame.first + frame.count] = b"\1" * frame.count
+    fetch = runs((n for n in missing if not unpacked[n]), gap=GAP)
+    return Plan(in_place, runs(zeros), copies(sources), chosen, fetch)
 
 
-def _split(digests: bytes) -> list[bytes]:
-    return [digests[at : at + DIGEST] for at in range(0, len(digests), DIGEST)]
-
-
-def _moved(part: Part, missing: Sequence[int], old: bytes) -> dict[int, int]:
-    """The missing blocks that the running part holds elsewhere."""
-    wanted: dict[bytes, list[int]] = {}
-    for n in missing:
-        wanted.setdefault(part.digest(n), []).append(n)
-    found: dict[int, int] = {}
-    if wanted:
+def _find_moved(part: Part, missing: array[int], old: bytes, sources: array[int]) -> None:
+    """Note where the running part holds missing blocks elsewhere. Of many, some are looked for in each pass."""
+    passes = -(-len(missing) // AT_ONCE)
+    for mine in range(passes):
+        wanted: dict[bytes, list[int]] = {}
+        for n in missing:
+            if part.digests[n * DIGEST] % passes == mine:
+                wanted.setdefault(part.digest(n), []).append(n)
         for at in range(0, len(old), DIGEST):
-            for n in wanted.pop(old[at : at + DIGEST], ()):
-                found[n] = at // DIGEST
-    return found
+            if old[at] % passes == mine:
+                for n in wanted.pop(old[at : at + DIGEST], ()):
+                    sources[n] = at // DIGEST
 
 
 def cheaper(frames: Sequence[Frame], missing: Sequence[int]) -> tuple[Frame, ...]:
     """The frames that are smaller than the missing blocks they bring."""
-    there = set(missing)
+    there = bytearray(max((frame.first + frame.count for frame in frames), default=0))
+    for n in missing:
+        if n < len(there):
+            there[n] = 1
     chosen = []
     for frame in frames:
-        brought = [n for n in range(frame.first, frame.first + frame.count) if n in there]
-        if frame.size < len(brought) * BLOCK:
+        brought = sum(there[frame.first : frame.first + frame.count])
+        if frame.size < brought * BLOCK:
             chosen.append(frame)
-            there.difference_update(brought)
+            there[frame.first : frame.first + frame.count] = bytes(frame.count)
     return tuple(chosen)
 
 
@@ -117,13 +125,15 @@ def runs(blocks: Iterable[int], *, gap: int = 0) -> tuple[Run, ...]:
     return tuple(found)
 
 
-def copies(sources: dict[int, int]) -> tuple[Copy, ...]:
-    """{new block: old block} as runs."""
+def copies(sources: Sequence[int]) -> tuple[Copy, ...]:
+    """For each new block the old one that it is, or NONE; as runs."""
     found: list[Copy] = []
-    for n in sorted(sources):
+    for n, source in enumerate(sources):
         last = found[-1] if found else None
-        if last and n == last.first + last.count and sources[n] == last.old + last.count:
+        if source == NONE:
+            continue
+        if last and n == last.first + last.count and source == last.old + last.count:
             found[-1] = Copy(last.first, last.count + 1, last.old)
         else:
-            found.append(Copy(n, 1, sources[n]))
+            found.append(Copy(n, 1, source))
     return tuple(found)

@@ -16,6 +16,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from io import BytesIO
 
 from orlop.errors import BadInput, Missing, NoSpace
 from orlop.model import boot
@@ -163,7 +164,8 @@ class Writer:
         fetch = todo.fetch
         if old and patch:
             left = self._unpack(part, patch, todo, target, old, fetcher)
-            fetch = runs(sorted({n for run in (*fetch, *left) for n in range(run.first, run.end)}))
+            if left:
+                fetch = runs(sorted({n for run in (*fetch, *left) for n in range(run.first, run.end)}))
         paths = (part.blob.path, file_name(index.version, name))
         for first, data in fetcher.fetch(Blocks(part, paths), fetch):
             self._put(target, first * BLOCK, data)
@@ -387,12 +389,12 @@ def scan(source: Device, size: int, alive: Callable[[], None]) -> bytes:
 
     `alive` is called on the way.
     """
-    found = []
+    found = BytesIO()  # what it gives is not a copy
     for piece in device.stream(Forgiving(source), 0, min(size, source.size)):
         alive()
         empty = len(piece) == PIECE and piece.tobytes() == _EMPTY
-        found.append(ZERO * (len(piece) // BLOCK) if empty else digests(piece))
-    return b"".join(found)
+        found.write(ZERO * (len(piece) // BLOCK) if empty else digests(piece))
+    return found.getvalue()
 
 
 def _matches(source: Device, part: Part, what: str) -> None:
