@@ -8,7 +8,8 @@ The rule is that of systemd 257 (src/boot/boot.c: `boot_entry_compare`, `boot_en
 `boot_entry_bump_counters`) for entries with the same sort key, which ours have (IMAGE_ID=orlop): no tries left goes
 last; then the newer version first; then more tries left, fewer tries made. When every entry is bad it still starts the
 first one. It holds while no default entry is set, neither in loader.conf nor in an EFI variable: systemd 257 honours a
-default even with no tries left, so nothing of Orlop ever sets one.
+default even with no tries left, so nothing of Orlop ever sets one. What the initrd may name, when a version fails in it
+again and again, is an entry that is started once (LoaderEntryOneShot, which systemd-boot clears).
 
 Each UKI is two entries, because it has a second profile, *(factory reset)*, which erases /var. It is never the first of
 the order, whatever the counters: both entries of a file have that file's counters, so that both are bad or neither is,

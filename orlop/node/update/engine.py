@@ -267,6 +267,8 @@ class Engine:
             self._save(self.memory.to(update.fetch(self.memory.state)))
             raise
         self.writer.publish(index)
+        if target.version < self.writer.running:
+            self.writer.step_aside()  # whoever reboots the machine, it starts
         self._save(self.memory.to(update.stage(self.memory.state)))
 
     def _lock(self, action: Lock | Unlock) -> None:

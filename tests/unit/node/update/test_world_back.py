@@ -10,6 +10,7 @@ import pytest
 from orlop.errors import BadInput
 from orlop.model.boot import Uki
 from orlop.model.decide import Settings
+from orlop.model.memory import BY_HAND
 from orlop.model.reboot import Off
 from orlop.model.update import Healthy, Idle, Reverted, Staged, Target
 from orlop.node.update.verity import Damaged
@@ -217,3 +218,13 @@ def test_a_version_that_somebody_chose_in_the_boot_menu_leaves_the_other_one(tmp
     assert world.engine.memory.denied == () and len(world.engine.writer.facts().names) == 2
     world.cut()
     assert world.running.version == V2
+
+
+def test_an_older_version_that_is_staged_is_what_a_reboot_by_somebody_else_starts(tmp_path: Path) -> None:
+    world = second_runs(tmp_path)
+    world.engine.go_to(FIRST.target, BY_HAND)
+    world.run(lambda: isinstance(world.engine.memory.state, Staged))
+    world.cut()
+    assert world.running.version == V1
+    world.run(lambda: idle(world))
+    assert world.is_blessed() and world.running.version == V1
