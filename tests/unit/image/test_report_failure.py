@@ -101,6 +101,14 @@ def test_failures_of_two_versions_are_not_in_a_row(firmware: Firmware) -> None:
     assert firmware.once() == f"orlop_{V1}.efi"
 
 
+@pytest.mark.parametrize("other", [f"orlop_{V1}+0-0.efi", f"orlop_{V1}+3-0.efi"])
+def test_an_id_that_has_a_counter_is_named_as_it_is(tmp_path: Path, other: str) -> None:
+    firmware = Firmware(tmp_path, [f"orlop_{V2}.efi", "orlop_other.efi", f"orlop_{V2}.efi@factory-reset", other])
+    for _ in range(3):
+        firmware.fails(V2)
+    assert firmware.once() == other
+
+
 def test_without_another_version_there_is_nothing_to_start(tmp_path: Path) -> None:
     firmware = Firmware(tmp_path, [f"orlop_{V2}.efi", f"orlop_{V2}.efi@factory-reset", "auto-uefi-shell"])
     for _ in range(4):
