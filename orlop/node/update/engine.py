@@ -149,7 +149,7 @@ class Engine:
     def _see_other(self) -> None:
         """The initrd starts another version when one that is not counted fails in it again and again: which is broken?
 
-        One that is whole was passed over because somebody chose so in the boot menu, and stays.
+        One that is whole stays: somebody chose so in the boot menu, or it was not the slot that failed.
         """
         target = self.writer.facts().passed_over
         if target is None:
