@@ -14,9 +14,11 @@ import pytest
 
 from orlop.image import build
 from orlop.lab import images
+from orlop.lab.machine import Node
 from orlop.sdk import tree
 from orlop.steps import Steps
 from orlop.workspace import Workspace
+from tests.vm.machines import Machines
 from tests.vm.releases import Releases
 
 SESSION_SECONDS = float(os.environ.get("ORLOP_VM_SECONDS", "3600"))
@@ -54,3 +56,14 @@ def image(ws: Workspace) -> Path:
 def releases(ws: Workspace, image: Path) -> Releases:
     """New releases, good and bad, made out of the image."""
     return Releases(ws, image)
+
+
+@pytest.fixture
+def n1(machines: Machines) -> Node:
+    """The first of the machines that the file, or its folder, has."""
+    return machines.n1
+
+
+@pytest.fixture
+def n2(machines: Machines) -> Node:
+    return machines.n2

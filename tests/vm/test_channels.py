@@ -66,16 +66,6 @@ def machines(ws: Workspace, image: Path, publisher: Publisher) -> Iterator[Machi
 
 
 @pytest.fixture
-def n1(machines: Machines) -> Node:
-    return machines.n1
-
-
-@pytest.fixture
-def n2(machines: Machines) -> Node:
-    return machines.n2
-
-
-@pytest.fixture
 def n3(machines: Machines) -> Node:
     return machines.lab.node("n3")
 

@@ -16,7 +16,6 @@ import pytest
 
 from orlop.lab import images
 from orlop.lab.lab import Plan
-from orlop.lab.machine import Node
 from orlop.lab.nodeconfig import HOST_FROM_NODE, NodeConfig
 from orlop.lab.ports import LOOPBACK, home, pick
 from orlop.oci import demo
@@ -63,13 +62,3 @@ def machines(ws: Workspace, image: Path, registry: Registry) -> Iterator[Machine
     plan = Plan(images.resolve(ws, str(image)), name=LAB, nodes=2, demo=True, config=config)
     with watched(ws, plan) as there:
         yield there
-
-
-@pytest.fixture
-def n1(machines: Machines) -> Node:
-    return machines.n1
-
-
-@pytest.fixture
-def n2(machines: Machines) -> Node:
-    return machines.n2
