@@ -72,9 +72,10 @@ class Run:
         return code
 
     def stop(self) -> None:
+        """Let each session take its machines down."""
         for child in self.children:
             if child.poll() is None:
-                child.terminate()
+                child.send_signal(signal.SIGINT)
 
 
 def sessions() -> list[Path]:
@@ -97,9 +98,10 @@ def main(which: str, *more: str) -> int:
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         try:
             codes = list(pool.map(run.session, sessions()))
-        except BaseException:
+        except BaseException as e:
             pool.shutdown(wait=False, cancel_futures=True)
-            run.stop()
+            if not isinstance(e, KeyboardInterrupt):  # which they had from the terminal
+                run.stop()
             raise
     return 1 if any(codes) else 0
 

@@ -79,7 +79,7 @@ def waits_for(node: Node, is_so: Callable[[dict[str, Any]], bool]) -> dict[str, 
             found = status(node)
             if is_so(found):
                 return found
-        time.sleep(2.0)
+        time.sleep(5.0)  # asking costs an emulated machine a second or two
     raise AssertionError(f"{node.name}: {found}")
 
 

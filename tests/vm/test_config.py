@@ -134,17 +134,16 @@ def test_users_groups_units_mounts_and_an_encrypted_volume_come_and_stay(node: N
 
 
 def test_what_stands_in_the_way_is_moved_aside_and_a_changed_configuration_counts_at_the_next_boot(node: Node) -> None:
-    boot(node, EMPTY, fresh=True)
-    node.sh("mkdir -p /var/app/owned && echo precious > /var/app/owned/data; sync")
+    node.sh("mkdir -p /var/other/owned && echo precious > /var/other/owned/data; sync")
     found = boot(
-        node, butane("storage: {files: [{path: /var/app/owned, contents: {inline: new}}]}\nhostname: changed\n")
+        node, butane("storage: {files: [{path: /var/other/owned, contents: {inline: new}}]}\nhostname: changed\n")
     )
-    assert node.sh("cat /var/app/owned /etc/hostname") == "newchanged\n"
-    assert node.sh("cat /var/app/owned.moved-aside-1/data") == "precious\n"
+    assert node.sh("cat /var/other/owned /etc/hostname") == "newchanged\n"
+    assert node.sh("cat /var/other/owned.moved-aside-1/data") == "precious\n"
     assert any("moved aside" in note for note in found["notes"])
     boot(node, EMPTY)
     assert node.sh("cat /etc/hostname") == "n1\n", "what is not in the configuration any more is gone"
-    assert node.sh("cat /var/app/owned") == "new", "what is in /var stays"
+    assert node.sh("cat /var/other/owned") == "new", "what is in /var stays"
 
 
 # a configuration that fails, in each stage
@@ -178,7 +177,7 @@ BAD = {
 }
 
 
-LONG = dict.fromkeys(("kargs", "units"), pytest.mark.long)
+LONG = dict.fromkeys(("fetch-offline", "kargs", "units"), pytest.mark.long)
 
 
 @pytest.mark.parametrize("stage", [pytest.param(stage, marks=LONG.get(stage, ())) for stage in BAD])
@@ -193,8 +192,10 @@ def test_a_stage_that_fails_stops_the_boot_and_says_why(node: Node, stage: str) 
 
 @pytest.mark.parametrize(
     ("config", "word"),
-    [(b'{"ignition": {"version": "3.3', "unexpected end of JSON"), (b"\x00\xff" * 50, "invalid character")],
-    ids=["truncated", "garbage"],
+    [
+        pytest.param(b'{"ignition": {"version": "3.3', "unexpected end of JSON", id="truncated"),
+        pytest.param(b"\x00\xff" * 50, "invalid character", id="garbage", marks=pytest.mark.long),
+    ],
 )
 def test_a_first_boot_with_half_a_configuration_stops(node: Node, config: bytes, word: str) -> None:
     assert word in failed_boot(node, config, fresh=True)

@@ -130,7 +130,7 @@ def cuts_are_survived(node: Node, count: int) -> None:
         assert node.sh("findmnt -n -o SOURCE /srv").startswith("/dev/vd")
 
 
-@pytest.mark.parametrize(("boots", "cuts"), [(3, 3), pytest.param(20, 10, marks=pytest.mark.long)])
+@pytest.mark.parametrize(("boots", "cuts"), [(2, 2), pytest.param(20, 10, marks=pytest.mark.long)])
 def test_boots_are_the_same_and_power_cuts_during_first_boots_are_survived(
     lab_of_two: Lab, boots: int, cuts: int
 ) -> None:

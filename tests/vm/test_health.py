@@ -158,6 +158,7 @@ def test_bad_checks_are_named_and_a_proven_version_is_left_alone(node: Node, ver
     assert node.sh("systemctl show -P ConditionResult orlop-health-guard.service").strip() == "no"
 
 
+@pytest.mark.long
 def test_a_settings_file_is_never_evaluated(node: Node) -> None:
     start(node, butane(INJECTED))
     assert bad(node) == "/etc/orlop/health.conf, line 1: SOAK needs a whole number of seconds"

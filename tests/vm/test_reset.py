@@ -245,6 +245,7 @@ def test_the_boot_menu_offers_it_and_never_chooses_it(ws: Workspace, node: Node)
     assert (var_partition(node), boots(node)) == (after, slots)
 
 
+@pytest.mark.long
 def test_a_default_entry_does_not_outlive_one_boot(node: Node) -> None:
     """As `d` in the boot menu sets one: the worst there is, which erases /var."""
     entries = json.loads(node.sh("bootctl list --json=short"))

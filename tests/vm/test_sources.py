@@ -18,11 +18,12 @@ from orlop.lab.lab import Plan
 from orlop.lab.machine import Node
 from orlop.lab.metadata.http import Instance
 from orlop.lab.source import Given, Source, Way
-from orlop.lab.wait import reboot, restart
+from orlop.lab.wait import reboot, restart, wait_verdict
 from orlop.steps import Steps
 from orlop.workspace import Workspace
 from tests.simulators import metadata as md
 from tests.simulators.metadata import Simulator, serving
+from tests.vm.booting import off
 from tests.vm.machines import VERDICT_SECONDS
 
 NAME = "vmsources"
@@ -51,9 +52,14 @@ def report(node: Node, word: str, origin: str = "fresh") -> dict[str, Any]:
     return found
 
 
-def boot(node: Node, way: Way, word: str, *, port: int = 0) -> dict[str, Any]:
+def boot(node: Node, way: Way, word: str, *, port: int = 0, shut_down: bool = False) -> dict[str, Any]:
     node.reconfigure(Given(Source(way, port=port), config(word)))
-    restart(node, Steps(), timeout=VERDICT_SECONDS)
+    if shut_down:
+        restart(node, Steps(), timeout=VERDICT_SECONDS)
+    else:
+        off(node)
+        node.start()
+        wait_verdict(node, Steps(), timeout=VERDICT_SECONDS)
     return report(node, word)
 
 
@@ -79,11 +85,11 @@ def test_a_url_on_the_kernel_command_line(node: Node) -> None:
     ("way", "platform", "said"),
     [
         (Way.ESP, "metal", "the file orlop/config.ign on the ESP"),
-        (Way.DISK, "metal", "the file config.ign on the disk orlop-config"),
+        pytest.param(Way.DISK, "metal", "the file config.ign on the disk orlop-config", marks=pytest.mark.long),
     ],
 )
 def test_metal(node: Node, way: Way, platform: str, said: str) -> None:
-    found = boot(node, way, way.value)
+    found = boot(node, way, way.value, shut_down=True)
     assert (found["platform"], said in found["source"]) == (platform, True), found
 
 

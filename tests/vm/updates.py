@@ -130,5 +130,5 @@ def arrives(node: Node, version: Version, start: int) -> str:
             found = status(node)
             if found["state"]["is"] == "idle" and slot(found, version)["blessed"]:
                 return node.console_text(start)
-        time.sleep(1.0)
+        time.sleep(3.0)  # asking costs an emulated machine a second or two
     raise AssertionError(f"{version} is not settled: {found}")
