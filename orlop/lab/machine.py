@@ -27,6 +27,8 @@ from orlop.processes import end_group, run
 from orlop.sdk.run import in_sdk, sdk_run
 
 START_SECONDS = 60.0
+# for what QEMU notes of the code it translated: an emulated machine takes a twentieth less processor time to boot
+HUGE_PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 _POLL = 0.25
 _HOPELESS = ("kernel panic", "emergency mode", "init froze", "verity")
 
@@ -233,7 +235,7 @@ def launch(paths: Paths, lab: LabState, name: str) -> LabState:
     for old in (at.pid, at.qemu_log):
         old.unlink(missing_ok=True)
     start = at.console_log.stat().st_size if at.console_log.exists() else 0
-    argv = in_sdk(paths.ws, command(machine), binds=[Path(lab.image).parent], die_with_parent=False)
+    argv = in_sdk(paths.ws, command(machine), binds=[Path(lab.image).parent], env=HUGE_PAGES, die_with_parent=False)
     try:
         run(argv, what=f"starting {name}", timeout=START_SECONDS)
     except CommandFailed as e:  # QEMU's own words go to its log
