@@ -11,13 +11,13 @@ from orlop.cli.release_home import DEFAULT, Home, HomeOption, new_passphrase, no
 from orlop.cli.session import steps
 from orlop.control.releases import ceremony, keys
 from orlop.control.releases.keys import KeyFile, Keyring
-from orlop.control.releases.repository import TOP, must_be_new
+from orlop.control.releases.repository import must_be_new
+from orlop.control.releases.rotation import ONLINE
 from orlop.control.releases.s3 import Credentials, S3Storage
 from orlop.errors import BadInput
 from orlop.files import made_beside, write_atomic
 from orlop.model.channel import STANDARD, check_name
 
-ONLINE = TOP[1:]
 key_app = typer.Typer(help="Keys: make one, use one from elsewhere, give away its public half.", no_args_is_help=True)
 
 

@@ -80,9 +80,10 @@ class HttpBlobs:
                         return
                     if answer.status not in REDIRECTS:
                         raise Unreachable(f"{way.url.hostname} answers {answer.status} for {path}", hint=HINT)
-                    url = redirected(url, answer.headers.get("Location") or "")
-        except BadInput as e:
-            raise Unreachable(f"{host} redirects {path} {e.message}", hint=HINT) from None
+                    try:
+                        url = redirected(url, answer.headers.get("Location") or "")
+                    except BadInput as e:
+                        raise Unreachable(f"{host} redirects {path} {e.message}", hint=HINT) from None
         except (OSError, http.client.HTTPException, ValueError) as e:
             raise Unreachable(f"{host} does not give {path}: {said(e)}", hint=HINT) from None
         raise Unreachable(f"{host} redirects {path} more than {MAX_REDIRECTS} times", hint=HINT)

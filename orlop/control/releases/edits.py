@@ -74,10 +74,13 @@ def promote(source: Channel, target: Channel, version: Version | None, waves: Wa
     on_the_way = [e for e in source.entries if e.floor and e.version < entry.version]
     missing = next((e for e in on_the_way if last is None or e.version > last), None)
     if missing is not None:
+        hint = f"first: orlop release promote {source.name} {target.name} --version {missing.version}"
+        if missing.halt:
+            hint = f"it is halted ({missing.halt}): resume it and promote it first, or let it be no floor any more"
         raise BadInput(
             f"machines must pass through {missing.version} on the way to {entry.version} ({missing.floor}), "
             f"and {target.name} does not have it",
-            hint=f"first: orlop release promote {source.name} {target.name} --version {missing.version}",
+            hint=hint,
         )
     images = tuple(Image(i.arch, index_target(target.name, entry.version, i.arch), i.bytes) for i in entry.images)
     fresh = replace(entry, images=images, rollout=begin(waves, now), published=now.replace(microsecond=0), groups=())
