@@ -201,6 +201,8 @@ def _toward(s: Snapshot) -> Step:
     memory = s.memory
     if memory.lock in (ASKED, HELD) and not isinstance(memory.state, Staged):
         return Step(Unlock(), "no reboot is wanted: giving the reboot lock back")
+    if isinstance(memory.state, Staged) and memory.state.target.why == "rollback":
+        return _reboot(s, memory.state.target)  # before anybody is asked for anything
     return _asked(s) or _work(s)
 
 

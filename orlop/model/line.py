@@ -6,6 +6,7 @@ Why: such text goes to terminals, into the journal's records, and to systemd, wh
 from __future__ import annotations
 
 MOST = 200  # characters of a reason or an answer
+MAX_FAILURE = 1000  # of what went wrong, of which an answer from outside is a part
 
 
 def line(text: str, most: int = MOST) -> str:

@@ -17,14 +17,13 @@ from typing import Any
 
 from orlop.errors import BadInput
 from orlop.model import update
-from orlop.model.line import line
+from orlop.model.line import MAX_FAILURE, line
 from orlop.model.update import Idle, State, Target
 from orlop.model.version import Version
 
 FREE, ASKED, HELD, KEPT = "free", "asked", "held", "kept"
 BY_STRATEGY, NOW, BY_HAND = "by-strategy", "now", "by-hand"
 MAX_EXCERPT = 4000  # characters of a console kept with a denied version
-MAX_FAILURE = 1000  # characters of what went wrong, of which an answer from outside is a part
 
 
 @dataclass(frozen=True)

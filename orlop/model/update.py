@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orlop.errors import BadInput, OrlopError
+from orlop.model.line import MAX_FAILURE, line
 from orlop.model.version import Version
 
 
@@ -286,7 +287,7 @@ def from_json(values: object) -> State:
         if "old" in wanted:
             fields["old"] = Version.parse(values["old"]) if "old" in values or kind is Rebooting else None
         if "reason" in wanted:
-            fields["reason"] = values.get("reason", "")
+            fields["reason"] = line(values.get("reason", ""), MAX_FAILURE)
     except KeyError as e:
         raise BadInput(f"the state {values['is']} has no {e.args[0]}") from None
     return kind(**fields)

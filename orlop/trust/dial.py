@@ -142,9 +142,6 @@ class _Bounded:
         assert mode == "rb"
         return io.BufferedReader(_Reader(self._sock, self._patience))
 
-    def shutdown(self, how: int) -> None:
-        self._sock.shutdown(how)
-
     def close(self) -> None:
         self._sock.close()
 

@@ -176,9 +176,9 @@ class Daemon:
 
     def _reboot(self) -> None:
         assert self.engine is not None
-        self._rebooting_since = self.engine.outside.now()
         self._say("asking the machine to reboot")
         self.host.reboot()
+        self._rebooting_since = self.engine.outside.now()
 
     def _moved(self, progress: Progress) -> None:
         """The writer got on: called for every piece."""

@@ -142,9 +142,27 @@ class Engine:
         if state != self.memory.state:
             self.note = why
             self._save(self.memory.to(state))
+        self._put_in_order()
         if isinstance(self.memory.state, Idle) and not self._other_seen:
-            self._other_seen = True
             self._see_other()
+            self._other_seen = True
+
+    def _put_in_order(self) -> None:
+        """Whoever reboots the machine, it starts what is staged, an older version too, and else the running one."""
+        state, aside = self.memory.state, self.writer.facts().aside
+        if isinstance(state, Staged) and state.target.version < self.writer.running and not aside:
+            self._step_aside(state.target)
+        if isinstance(state, Idle) and aside:
+            self.writer.stay()
+
+    def _step_aside(self, target: Target) -> None:
+        """Raises Damaged when the target is not whole: it is given up then."""
+        try:
+            self.writer.step_aside()
+        except Damaged:
+            self.writer.discard(target.version)
+            self._save(self.memory.to(update.unstaged(self.memory.state)))
+            raise
 
     def _see_other(self) -> None:
         """The initrd starts another version when one that is not counted fails in it again and again: which is broken?
@@ -251,7 +269,11 @@ class Engine:
             self._save(self.memory.to(update.fetch(self.memory.state)))
         self.writer.prepare(index)
         self.writer.fill(index, self.outside.catalog.fetcher(target))
-        self._save(self.memory.to(update.fetched(self.memory.state)))
+        self._save(self._again(update.fetched(self.memory.state)))
+
+    def _again(self, state: update.Fetching | update.Verifying) -> Memory:
+        """Between fetching and verifying, which lead to each other as long as it fails: the failures count on."""
+        return replace(self.memory.to(state), failures=self.memory.failures)
 
     def _index(self, target: Target) -> Index:
         index = self.outside.catalog.index(target)
@@ -264,12 +286,11 @@ class Engine:
         try:
             self.writer.verify(index)
         except (Damaged, DiskFault):
-            self._save(self.memory.to(update.fetch(self.memory.state)))
+            self._save(self._again(update.fetch(self.memory.state)))
             raise
         self.writer.publish(index)
-        if target.version < self.writer.running:
-            self.writer.step_aside()  # whoever reboots the machine, it starts
         self._save(self.memory.to(update.stage(self.memory.state)))
+        self._put_in_order()
 
     def _lock(self, action: Lock | Unlock) -> None:
         lock = self.outside.lock
@@ -292,12 +313,7 @@ class Engine:
         if isinstance(action, Revert):
             self.writer.step_aside(failed=True)
         elif target.version < self.writer.running or target.why == "rollback":
-            try:
-                self.writer.step_aside()
-            except Damaged:
-                self.writer.discard(target.version)
-                self._save(self.memory.to(update.unstaged(self.memory.state)))
-                raise
+            self._step_aside(target)
         if isinstance(action, Reboot):
             self._save(self.memory.to(update.reboot(self.memory.state, self.writer.running)))
         self.outside.reboot()

@@ -16,15 +16,16 @@ from __future__ import annotations
 import http.client
 import json
 import re
-import ssl
 import urllib.parse
+from contextlib import closing
 from dataclasses import dataclass
 
 from orlop.errors import BadInput, Busy
 from orlop.model.address import web_problem
 from orlop.model.line import line
 from orlop.node.update.source import Unreachable
-from orlop.trust.route import public
+from orlop.trust.dial import Connection, Patience, said
+from orlop.trust.route import Route, public
 
 GROUP = re.compile(r"[a-zA-Z0-9.-]+", re.ASCII)
 TIMEOUT_SECONDS = 30.0
@@ -37,7 +38,9 @@ class Refused(Busy):
 
 @dataclass(frozen=True)
 class FleetLock:
-    """`machine` is an id that says nothing else about the machine; `group` shares the lock's slots."""
+    """`machine` is an id that says nothing else about the machine; `group` shares the lock's slots; a whole request may
+    take `timeout` seconds.
+    """
 
     url: str
     machine: str
@@ -62,21 +65,15 @@ class FleetLock:
         parts = urllib.parse.urlsplit(self.url)
         body = json.dumps({"client_params": {"group": self.group, "id": self.machine}})
         headers = {"fleet-lock-protocol": "true", "Content-Type": "application/json"}
-        host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
-        connection: http.client.HTTPConnection
-        if parts.scheme == "https":
-            secure = ssl.create_default_context()
-            connection = http.client.HTTPSConnection(host, port, timeout=self.timeout, context=secure)
-        else:
-            connection = http.client.HTTPConnection(host, port, timeout=self.timeout)
+        way = Route(parts, None, f"{parts.path.rstrip('/')}/{deed}", headers)  # it is near: no proxy
+        host = parts.hostname
         try:
-            connection.request("POST", f"{parts.path.rstrip('/')}/{deed}", body, headers)
-            response = connection.getresponse()
-            status, answer = response.status, response.read(_LARGEST)
+            with closing(Connection(way, Patience(self.timeout))) as connection:
+                connection.request("POST", way.target, body, way.headers)
+                with connection.getresponse() as response:
+                    status, answer = response.status, response.read1(_LARGEST)
         except (OSError, http.client.HTTPException, ValueError) as e:
-            raise Unreachable(f"the lock service {host} does not answer: {str(e) or type(e).__name__}") from None
-        finally:
-            connection.close()
+            raise Unreachable(f"the lock service {host} does not answer: {said(e)}") from None
         if status != 200:
             raise Refused(f"the lock service {host} refuses: {_words(status, answer)}")
 

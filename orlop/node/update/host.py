@@ -19,8 +19,8 @@ from pathlib import Path
 from orlop.errors import Missing
 from orlop.files import write_atomic
 from orlop.model.decide import Health
-from orlop.model.line import line
-from orlop.model.memory import MAX_EXCERPT, MAX_FAILURE
+from orlop.model.line import MAX_FAILURE, line
+from orlop.model.memory import MAX_EXCERPT
 from orlop.model.version import Version
 from orlop.node.update.device import faults
 

@@ -16,7 +16,6 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from io import BytesIO
 
 from orlop.errors import BadInput, Missing, NoSpace
 from orlop.model import boot
@@ -24,12 +23,12 @@ from orlop.model.boot import Uki
 from orlop.model.facts import Facts, unused
 from orlop.model.index import BLOCK, DIGEST, PARTS, Index, Part, PartName, Patch, file_name, verity_blocks
 from orlop.model.version import EMPTY_LABEL, Version
-from orlop.node.update import device, verity, zstd
-from orlop.node.update.device import PIECE, Device, DiskFault, Forgiving
+from orlop.node.update import blocks, device, verity, zstd
+from orlop.node.update.device import PIECE, Device, DiskFault
 from orlop.node.update.disk import Disk, Slot
 from orlop.node.update.esp import MAGIC, VEIL, Esp, Veiled
 from orlop.node.update.fetch import Blocks, Fetcher, Frames, digests
-from orlop.node.update.plan import ZERO, Plan, Run, plan, runs
+from orlop.node.update.plan import Plan, Run, plan, runs
 from orlop.node.update.source import SourceError
 from orlop.node.update.verity import Damaged
 
@@ -99,7 +98,7 @@ class Writer:
         names = self.esp.names()
         keep = self._kept(names, index)
         self._need_room(index, other, [n for n in names if n not in keep])
-        self._stay()
+        self.stay()
         for name in names:
             if name not in keep:
                 self._remove(name)
@@ -152,8 +151,8 @@ class Writer:
         patch = self._patch(index, name) if old else None
         todo = plan(
             part,
-            here=scan(target, part.size, self.progress.moved),
-            old=scan(old, self._used(name, old), self.progress.moved) if old else b"",
+            here=blocks.scan(target, part.size, self.progress.moved),
+            old=blocks.scan(old, self._used(name, old), self.progress.moved) if old else b"",
             frames=patch.frames if patch else (),
         )
         self.progress.moved(reused=todo.in_place * BLOCK)
@@ -258,7 +257,7 @@ class Writer:
         with self.disk.reading(other.usr) as usr, self.disk.reading(other.verity) as tree:
             usr.forget()
             tree.forget()
-            _matches(tree, index.verity, "the verity tree")
+            blocks.matches(tree, index.verity, "the verity tree")
             if verity.superblock(tree).blocks != index.usr.blocks:
                 raise Damaged("the verity tree is over another usr image")
             verity.verify(usr, tree, index.root_hash, self.progress.moved)
@@ -270,7 +269,7 @@ class Writer:
             uki.forget()
             if uki.size != index.uki.size:
                 raise Damaged(f"the UKI has {uki.size} bytes instead of {index.uki.size}")
-            _matches(uki, index.uki, "the UKI")
+            blocks.matches(uki, index.uki, "the UKI")
             self.accepts(uki)
 
     def publish(self, index: Index) -> None:
@@ -290,7 +289,7 @@ class Writer:
     def discard(self, version: Version) -> None:
         """Take a version that does not run off the disk: its UKI, what was begun of it, its labels."""
         assert version != self.running
-        self._stay()
+        self.stay()
         other = self.disk.slots()[1]
         for name in self.esp.names():
             uki = Uki.parse(name)
@@ -375,34 +374,10 @@ class Writer:
         if mine and not mine.bad and (failed or theirs.version < self.running):
             self.esp.rename(mine.name, mine.demoted().name)
 
-    def _stay(self) -> None:
+    def stay(self) -> None:
         """Put the running version, if it stepped aside for a reboot that did not come, in front again.
 
         It was blessed then. Left as one that is bad, the next version, once it fails, would be started for ever.
         """
         if self.facts().aside:
             self.esp.rename(Uki(self.running).demoted().name, Uki(self.running).name)
-
-
-def scan(source: Device, size: int, alive: Callable[[], None]) -> bytes:
-    """The digest of each of its first blocks; of one that cannot be read, a digest that no release has.
-
-    `alive` is called on the way.
-    """
-    found = BytesIO()  # what it gives is not a copy
-    for piece in device.stream(Forgiving(source), 0, min(size, source.size)):
-        alive()
-        empty = len(piece) == PIECE and piece.tobytes() == _EMPTY
-        found.write(ZERO * (len(piece) // BLOCK) if empty else digests(piece))
-    return found.getvalue()
-
-
-def _matches(source: Device, part: Part, what: str) -> None:
-    at = 0
-    for piece in device.stream(source, 0, part.size):
-        made = digests(piece)
-        if made != part.digests[at // BLOCK * DIGEST :][: len(made)]:
-            break
-        at += len(piece)
-    if at < part.size:
-        raise Damaged(f"{what} is not what the release promises, at byte {at} or soon after")

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orlop.errors import BadInput
-from orlop.model.line import MOST, line
-from orlop.model.memory import ASKED, FREE, HELD, KEPT, MAX_EXCERPT, MAX_FAILURE, Denied, Memory, decode, encode
+from orlop.model.line import MAX_FAILURE, MOST, line
+from orlop.model.memory import ASKED, FREE, HELD, KEPT, MAX_EXCERPT, Denied, Memory, decode, encode
 from orlop.model.update import Idle, Rebooting, Staged, Target
 from orlop.model.version import Version
 
