@@ -31,7 +31,7 @@ LONGEST_FIRST = (
     *("test_channels", "test_config", "test_update", "test_reset", "test_sources", "test_first_boots", "test_health"),
     *("shared", "test_update_troubles"),
 )
-SECONDS = "3600"
+SECONDS = "4200"
 NOTHING_CHOSEN = 5  # pytest's status when its options leave no test
 
 
