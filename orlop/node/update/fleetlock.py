@@ -17,6 +17,7 @@ import http.client
 import json
 import re
 import urllib.parse
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -71,11 +72,19 @@ class FleetLock:
             with closing(Connection(way, Patience(self.timeout))) as connection:
                 connection.request("POST", way.target, body, way.headers)
                 with connection.getresponse() as response:
-                    status, answer = response.status, response.read1(_LARGEST)
+                    status, answer = response.status, b"".join(_pieces(response))
         except (OSError, http.client.HTTPException, ValueError) as e:
             raise Unreachable(f"the lock service {host} does not answer: {said(e)}") from None
         if status != 200:
             raise Refused(f"the lock service {host} refuses: {_words(status, answer)}")
+
+
+def _pieces(response: http.client.HTTPResponse) -> Iterator[bytes]:
+    """Its first bytes. Not `read`, which believes a chunk that calls itself -1 bytes long, and takes whatever comes."""
+    left = _LARGEST
+    while left and (piece := response.read1(left)):
+        left -= len(piece)
+        yield piece
 
 
 def _words(status: int, answer: bytes) -> str:
