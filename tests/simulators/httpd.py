@@ -176,13 +176,13 @@ class _Handler(BaseHTTPRequestHandler):
                 spoilt = bytearray(piece)
                 spoilt[server.rng.randrange(len(spoilt))] ^= 0xFF
                 piece = bytes(spoilt)
+            server.sent += len(piece)  # before whoever asked can ask how much it was
             try:
                 self.wfile.write(piece)
             except ConnectionError:  # whoever asked has gone
                 self.close_connection = True
                 return
             sent += len(piece)
-            server.sent += len(piece)
             if cut is not None and sent >= cut:
                 self._cut()
                 return

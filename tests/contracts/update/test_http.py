@@ -7,6 +7,7 @@ import itertools
 import random
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -169,7 +170,8 @@ def test_a_kept_connection_that_was_closed_meanwhile_is_no_failure(server: Serve
         assert stream.read_into(memoryview(bytearray(10))) == 10
         kept = found._kept  # type: ignore[attr-defined]
         assert isinstance(kept[1], http.client.HTTPConnection)
-        kept[1].sock.shutdown(2)
+        connection: Any = kept[1]
+        connection.sock._sock.shutdown(2)
     found.close()
 
 
