@@ -12,7 +12,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import ThreadingHTTPServer
@@ -103,9 +103,14 @@ class Simulator:
 
 
 @contextmanager
-def serving(service: str, user_data: bytes | None, listening: socket.socket | None = None) -> Iterator[Simulator]:
-    """Serve on `listening`, or on a port of the loopback (`Simulator.port`), until the block is over."""
-    made = Simulator(service, Instance("n1", user_data))
+def serving(
+    service: str, user_data: bytes | None, listening: socket.socket | None = None, faults: Sequence[Fault] = ()
+) -> Iterator[Simulator]:
+    """Serve on `listening`, or on a port of the loopback (`Simulator.port`), until the block is over.
+
+    `faults` hold from the first request on, which whoever is there already may make at once.
+    """
+    made = Simulator(service, Instance("n1", user_data), list(faults))
     handler = type("Bound", (Connection,), {"simulator": made})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler, bind_and_activate=listening is None)
     server.block_on_close = False

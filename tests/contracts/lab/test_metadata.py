@@ -87,8 +87,10 @@ def fetch(ws: Workspace, tmp_path: Path) -> Fetch:
         command = in_sdk(ws, argv, binds=[tmp_path])
         end = command.index("--")
         command[end:end] = ["--ro-bind", str(hosts), "/etc/hosts"]
-        with linklocal.inside(command, log) as (child, listening), serving(service, user_data, listening) as made:
-            made.faults += faults
+        with (
+            linklocal.inside(command, log) as (child, listening),
+            serving(service, user_data, listening, faults) as made,
+        ):
             try:
                 code: int | None = child.wait(seconds + patience)
             except subprocess.TimeoutExpired:
