@@ -164,6 +164,14 @@ class _Reader(io.RawIOBase):
         super().close()
 
 
+def first_bytes(answer: http.client.HTTPResponse, most: int) -> bytes:
+    """Of its body, at most so many. Not by `read`, which believes a chunk that calls itself -1 bytes long."""
+    raw = bytearray()
+    while len(raw) < most and (data := answer.read1(most - len(raw))):
+        raw += data
+    return bytes(raw)
+
+
 def said(error: Exception) -> str:
     """What went wrong in an exchange, in a few words on one line: a server may have chosen them."""
     if "timed out" in str(error):

@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 from orlop.errors import BadInput
 from orlop.trust.client import Fetch
-from orlop.trust.dial import Connection, Patience, said
+from orlop.trust.dial import Connection, Patience, first_bytes, said
 from orlop.trust.errors import Overloaded, Refused, Unreachable
 from orlop.trust.route import HINT, OVERLOADED, REDIRECTS, Route, place, redirected, retry_after, route
 
@@ -97,15 +97,12 @@ def _get(way: Route, most: int, path: str, patience: Patience) -> tuple[int, byt
 
 
 def _body(answer: http.client.HTTPResponse, most: int, path: str) -> bytes:
-    """Piece by piece: `read` believes a chunk that calls itself -1 bytes long, and takes whatever comes."""
     if answer.headers.get("Content-Encoding", "identity") != "identity":
         raise http.client.HTTPException("it sends an encoding that was not asked for")
-    raw = bytearray()
-    while len(raw) <= most and (data := answer.read1(most + 1 - len(raw))):
-        raw += data
+    raw = first_bytes(answer, most + 1)
     if len(raw) <= most and answer.length:
         raise http.client.HTTPException("it stopped sending")
-    return _at_most(bytes(raw), most, path)
+    return _at_most(raw, most, path)
 
 
 def _at_most(raw: bytes, most: int, path: str) -> bytes:

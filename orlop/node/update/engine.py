@@ -44,7 +44,7 @@ from orlop.model.decide import (
     Wish,
     decide,
 )
-from orlop.model.facts import reconcile
+from orlop.model.facts import Facts, reconcile
 from orlop.model.index import Index
 from orlop.model.memory import ASKED, BY_STRATEGY, FREE, HELD, KEPT, Denied, Memory
 from orlop.model.update import Idle, Reverted, Staged, Target, Verifying
@@ -138,21 +138,22 @@ class Engine:
         proven = not isinstance(self.memory.state, Staged | update.Rebooting | update.Booted | update.Healthy)
         self.note = self.writer.mend(proven=proven) or self.note
         denied = frozenset(d.version for d in self.memory.denied)
-        state, why = reconcile(self.memory.state, self.writer.facts(), denied)
+        facts = self.writer.facts()
+        state, why = reconcile(self.memory.state, facts, denied)
         if state != self.memory.state:
             self.note = why
             self._save(self.memory.to(state))
-        self._put_in_order()
+        self._put_in_order(facts)
         if isinstance(self.memory.state, Idle) and not self._other_seen:
             self._see_other()
             self._other_seen = True
 
-    def _put_in_order(self) -> None:
+    def _put_in_order(self, facts: Facts) -> None:
         """Whoever reboots the machine, it starts what is staged, an older version too, and else the running one."""
-        state, aside = self.memory.state, self.writer.facts().aside
-        if isinstance(state, Staged) and state.target.version < self.writer.running and not aside:
+        state = self.memory.state
+        if isinstance(state, Staged) and state.target.version < facts.running and not facts.aside:
             self._step_aside(state.target)
-        if isinstance(state, Idle) and aside:
+        if isinstance(state, Idle) and facts.aside:
             self.writer.stay()
 
     def _step_aside(self, target: Target) -> None:
@@ -290,7 +291,7 @@ class Engine:
             raise
         self.writer.publish(index)
         self._save(self.memory.to(update.stage(self.memory.state)))
-        self._put_in_order()
+        self._put_in_order(self.writer.facts())
 
     def _lock(self, action: Lock | Unlock) -> None:
         lock = self.outside.lock

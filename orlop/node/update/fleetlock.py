@@ -17,7 +17,6 @@ import http.client
 import json
 import re
 import urllib.parse
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -25,7 +24,7 @@ from orlop.errors import BadInput, Busy
 from orlop.model.address import web_problem
 from orlop.model.line import line
 from orlop.node.update.source import Unreachable
-from orlop.trust.dial import Connection, Patience, said
+from orlop.trust.dial import Connection, Patience, first_bytes, said
 from orlop.trust.route import Route, public
 
 GROUP = re.compile(r"[a-zA-Z0-9.-]+", re.ASCII)
@@ -72,19 +71,11 @@ class FleetLock:
             with closing(Connection(way, Patience(self.timeout))) as connection:
                 connection.request("POST", way.target, body, way.headers)
                 with connection.getresponse() as response:
-                    status, answer = response.status, b"".join(_pieces(response))
+                    status, answer = response.status, first_bytes(response, _LARGEST)
         except (OSError, http.client.HTTPException, ValueError) as e:
             raise Unreachable(f"the lock service {host} does not answer: {said(e)}") from None
         if status != 200:
             raise Refused(f"the lock service {host} refuses: {_words(status, answer)}")
-
-
-def _pieces(response: http.client.HTTPResponse) -> Iterator[bytes]:
-    """Its first bytes. Not `read`, which believes a chunk that calls itself -1 bytes long, and takes whatever comes."""
-    left = _LARGEST
-    while left and (piece := response.read1(left)):
-        left -= len(piece)
-        yield piece
 
 
 def _words(status: int, answer: bytes) -> str:
