@@ -1,12 +1,14 @@
 # Thin: what to do is in scripts/ and in the `orlop` command.
 .DEFAULT_GOAL := help
-.PHONY: help up down test setup lint unit contracts vm long bench lock clean
+.PHONY: help up down test check fmt setup lint unit contracts machines long mutation bench lock clean
 .NOTPARALLEL:
 
 STATE := $(or $(ORLOP_STATE),.orlop)
 BIN := $(STATE)/venv/bin
 STAGE := scripts/stage.sh
 export PYTHON ?= python3
+# what is chosen of a stage's tests: files, folders or single tests; pytest's -k
+export T K RECORD
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*  ## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -22,25 +24,39 @@ down:  ## stop that machine and remove it
 setup:  ## host packages and the Python environment, nothing else
 	@scripts/setup.sh dev
 
-test: lint unit contracts vm  ## everything CI runs
+test: setup  ## everything CI runs: check, contracts, machines; with times at the end
+	@$(STAGE) --begin
+	@$(MAKE) --no-print-directory check contracts machines; code=$$?; $(STAGE) --times; exit $$code
 
-lint: setup  ## style, types, who imports whom
-	@$(STAGE) "lint: style" $(BIN)/ruff check .
-	@$(STAGE) "lint: format" $(BIN)/ruff format --check .
-	@$(STAGE) "lint: types" $(BIN)/mypy .
-	@$(STAGE) "lint: imports" $(BIN)/lint-imports --no-logo --cache-dir $(STATE)/cache/import-linter
+check: setup  ## what is worth running before each commit: lint and unit, side by side
+	@$(STAGE) "check" $(PYTHON) scripts/check.py
 
-unit: setup  ## fast tests, no machines
-	@$(STAGE) "unit tests" $(BIN)/pytest --timeout 120 tests/unit
+fmt: setup  ## write the code as `check` wants it: format, order of imports, what ruff can mend
+	@$(BIN)/ruff check --fix --quiet --exit-zero .
+	@$(BIN)/ruff format .
 
-contracts: setup  ## our parts against the real tools they speak to
-	@$(STAGE) "contract tests" $(BIN)/pytest --timeout 900 tests/contracts
+lint: setup  ## format, style, types, imports; shell scripts and units, as the SDK's tools read them
+	@T= K= $(STAGE) "lint" $(PYTHON) scripts/check.py format style types imports scripts
 
-vm: setup  ## tests on booted machines
+unit: setup  ## fast tests, no machines [T=path K=word]
+	@$(STAGE) "unit tests" $(PYTHON) scripts/check.py unit
+
+# A file of them is one story; of several at a time most wait for a process or a clock. Some need the image, which only one
+# may build.
+contracts: setup  ## our parts against the real tools they speak to [T=path K=word]
+	@$(STAGE) "image" $(BIN)/orlop image build
+	@$(STAGE) "contract tests" $(BIN)/pytest --timeout 900 --durations=10 --durations-min=1 $(if $(T)$(K),,-n auto --dist loadfile) $(or $(T),tests/contracts) $(if $(K),-k '$(K)')
+
+machines: setup  ## tests on booted machines [T=path K=word RECORD=1|boot-cost]
 	@$(STAGE) "machine tests" $(PYTHON) scripts/machine-tests.py "not long"
 
-long: setup  ## the machine tests that `vm` leaves out: many boots each
-	@ORLOP_VM_SECONDS=10800 $(STAGE) "long machine tests" $(PYTHON) scripts/machine-tests.py long
+long: setup  ## the tests that `unit` and `machines` leave out: thousands of lives, many boots each
+	@ORLOP_EXPLORE=1 $(STAGE) "long unit tests" $(BIN)/pytest -m long tests/unit
+	@$(STAGE) "mutation" $(PYTHON) scripts/mutation.py
+	@ORLOP_MACHINES_SECONDS=10800 $(STAGE) "long machine tests" $(PYTHON) scripts/machine-tests.py long
+
+mutation: setup  ## change the code of model, trust and provision in small places: do unit tests notice? [ROOM=model SAMPLE=0]
+	@$(STAGE) "mutation" $(PYTHON) scripts/mutation.py $(ROOM) $(if $(SAMPLE),--sample $(SAMPLE))
 
 bench: setup  ## measure, beside a stock Debian machine
 	@$(BIN)/python -m bench $(BENCH)

@@ -7,27 +7,32 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench import builds, peer_image
-from bench.boot import Boot, boot
+from bench import builds
+from bench.boot import counted as counting
+from bench.boot import peer_image
+from bench.boot.counted import Counted
+from bench.boot.seconds import TimedBoot, boot
+from bench.boot.stages import medians
 from bench.figures import Row, rows, table
 from bench.sizes import sizes
-from bench.stages import medians
+from orlop.built import find, read_manifest
 from orlop.errors import CommandFailed, OrlopError
 from orlop.files import write_atomic
-from orlop.image.build import build, find, manifest
-from orlop.lab.images import Image, resolve
+from orlop.image.build import build
+from orlop.lab.images import LabImage, resolve
 from orlop.steps import Steps
 from orlop.workspace import Workspace
 
-PARTS = ("sizes", "cold", "warm", "boot")
+PARTS = ("sizes", "cold", "warm", "boot", "counted")
 QUIET = 0.3  # processors other programs may keep busy before a boot's seconds are in doubt
 LAST = Path("bench") / "last.json"  # below the state folder
+DOCS = Path("docs/bench.md")  # below the root
 
 
 @dataclass
@@ -35,18 +40,21 @@ class Side:
     """One of the two systems: the image, its manifest, and the figures found so far."""
 
     name: str
-    image: Image
+    image: LabImage
     about: dict[str, Any]
-    boots: list[Boot] = field(default_factory=list)
+    boots: list[TimedBoot] = field(default_factory=list)
     values: dict[str, float | None] = field(default_factory=dict)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    args = _parser().parse_args(argv)
+    args = _arguments(argv)
     steps = Steps()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that every `with` is left
     try:
-        result = measure(Workspace.find(), steps, parts=args.parts, rounds=args.rounds, image=args.image)
+        ws = Workspace.find()
+        result = measure(ws, steps, parts=args.parts, rounds=args.rounds, image=args.image)
+        if args.docs:
+            counting.write_docs(ws.root / DOCS, result.phases())
     except OrlopError as e:
         tail = f"\n{e.tail}" if isinstance(e, CommandFailed) and e.tail else ""
         print(f"error: {e.message}{tail}" + (f"\nhint: {e.hint}" if e.hint else ""), file=sys.stderr)
@@ -58,17 +66,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = _parser()
+    args = parser.parse_args(argv)
+    if args.docs and "counted" not in args.parts:
+        parser.error("--docs writes what the part `counted` shows: name it among the parts")
+    return args
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="bench", description="Measure Orlop beside a stock Debian with containerd.")
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
     parser.add_argument("--rounds", type=_rounds, default=3, help="boots of each image, taken in turns (default 3)")
+    parser.add_argument("--docs", action="store_true", help=f"write what the part `counted` shows to {DOCS}")
     parser.add_argument("--image", metavar="VERSION", help="measure this image (default: build today's)")
     parser.add_argument(
         "--parts",
         type=_parts,
         default=PARTS,
         metavar=",".join(PARTS),
-        help="what to measure (default: all; cold rebuilds everything from nothing, warm rebuilds the image)",
+        help="what to measure (default: all; cold rebuilds everything from nothing, warm rebuilds the image, "
+        "counted counts the instructions of first and later boots)",
     )
     return parser
 
@@ -87,30 +105,44 @@ def _parts(text: str) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
-class Result:
+class BenchResult:
     """Everything one run found; `facts` say on what and when."""
 
     facts: dict[str, Any]
     rows: list[Row]
-    boots: dict[str, list[Boot]]
+    boots: dict[str, list[TimedBoot]]
+    counted: Mapping[str, Counted]
 
     def json(self) -> dict[str, Any]:
         boots = {name: [asdict(b) for b in found] for name, found in self.boots.items()}
-        return {"facts": self.facts, "figures": [row.json() for row in self.rows], "boots": boots}
+        counted = {name: boots_of.json() for name, boots_of in self.counted.items()}
+        figures = [row.json() for row in self.rows]
+        return {"facts": self.facts, "figures": figures, "boots": boots, "counted": counted}
 
     def text(self) -> str:
         facts = "\n".join(f"{name}: {value}" for name, value in self.facts.items())
-        return f"{table(self.rows)}\n\n{facts}"
+        phases = f"\n\n{counting.table(self.counted)}" if self.counted else ""
+        return f"{table(self.rows)}{phases}\n\n{facts}"
+
+    def phases(self) -> str:
+        """For the docs: what a boot does and costs, and of which image."""
+        facts = f"Image {self.facts['image']}, kernel {self.facts['kernel']}, {self.facts['measured']}."
+        return f"{facts}\n\n{counting.table(self.counted)}"
 
 
-def measure(ws: Workspace, steps: Steps, *, parts: Sequence[str], rounds: int, image: str | None = None) -> Result:
+def measure(ws: Workspace, steps: Steps, *, parts: Sequence[str], rounds: int, image: str | None = None) -> BenchResult:
     """Measure the chosen parts; what was found is also kept in `.orlop/bench/last.json`."""
     load = os.getloadavg()[0]
     cold = builds.cold_up(ws, steps) if "cold" in parts else None
     warm = builds.warm_build(ws, steps) if "warm" in parts else None
     folder = find(ws, image) if image else build(ws, steps)
     peer = peer_image.ensure(ws, steps)
-    ours = Side("orlop", resolve(ws, str(folder)), dict(manifest(folder)), values={"cold_up": cold, "warm_build": warm})
+    ours = Side(
+        "orlop",
+        resolve(ws, str(folder)),
+        dict(read_manifest(folder).about),
+        values={"cold_up": cold, "warm_build": warm},
+    )
     theirs = Side("peer", resolve(ws, str(peer.disk)), peer.about)
     sides = (ours, theirs)
     if "sizes" in parts:
@@ -118,7 +150,11 @@ def measure(ws: Workspace, steps: Steps, *, parts: Sequence[str], rounds: int, i
             side.values |= sizes(side.about)
     if "boot" in parts:
         _boot_in_turns(ws, steps, sides, rounds)
-    result = Result(_facts(ours, theirs, load), rows(ours.values, theirs.values), {s.name: s.boots for s in sides})
+    counted = counting.in_turns(ws, steps, {s.name: s.image for s in sides}) if "counted" in parts else {}
+    for side in sides:
+        side.values |= counted[side.name].values() if counted else {}
+    facts = _facts(ours, theirs, load) | counting.facts(counted)
+    result = BenchResult(facts, rows(ours.values, theirs.values), {s.name: s.boots for s in sides}, counted)
     write_atomic(ws.state / LAST, json.dumps(result.json(), indent=2) + "\n")
     return result
 

@@ -11,13 +11,14 @@ import sys
 import time
 from pathlib import Path
 
-from orlop.model.index import decode
-from orlop.model.version import Version
-from orlop.node.update.disk import open_disk
-from orlop.node.update.esp import EspFolder
-from orlop.node.update.fetch import Fetcher
-from orlop.node.update.source import source
-from orlop.node.update.writer import Writer
+from orlop.model.release.index import decode
+from orlop.model.words.version import Version
+from orlop.node.update.blobs.fetch import Fetcher
+from orlop.node.update.blobs.source import source
+from orlop.node.update.slot.disk import open_disk
+from orlop.node.update.slot.esp import EspFolder
+from orlop.node.update.slot.progress import finish
+from orlop.node.update.slot.writer import Writer
 
 
 def apply(disk: str, esp: str, running: str, root_hash: str, index_path: str, url: str) -> dict[str, float]:
@@ -27,9 +28,9 @@ def apply(disk: str, esp: str, running: str, root_hash: str, index_path: str, ur
     writer = Writer(opened, EspFolder(Path(esp)), Version.parse(running))
     fetcher = Fetcher([source(url)])
     writer.prepare(index)
-    writer.fill(index, fetcher)
+    finish(writer.fill(index, fetcher))
     filled = time.perf_counter()
-    writer.verify(index)
+    finish(writer.verify(index))
     writer.publish(index)
     end = time.perf_counter()
     opened.close()

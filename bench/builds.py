@@ -10,9 +10,10 @@ import shutil
 import time
 from pathlib import Path
 
+from orlop.built import remove
 from orlop.files import need_space, remove_tree, write_atomic
-from orlop.image.build import build, remove
-from orlop.model.version import Version
+from orlop.image.build import build
+from orlop.model.words.version import Version
 from orlop.processes import run
 from orlop.steps import Steps
 from orlop.workspace import Workspace

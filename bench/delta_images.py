@@ -13,10 +13,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
+from orlop.built import MANIFEST, read_manifest
 from orlop.errors import Missing
 from orlop.files import made_beside, remove_tree, write_atomic
-from orlop.image.build import MANIFEST, input_key, make_image, manifest
-from orlop.model.version import Version
+from orlop.image.build import input_key, make_image
+from orlop.model.words.version import Version
 from orlop.sdk.sources import KEYRING, SUITE, Sources, from_host
 from orlop.sdk.tree import ensure
 from orlop.steps import Steps
@@ -51,7 +52,7 @@ def images(ws: Workspace, steps: Steps) -> dict[str, Path]:
 def _image(ws: Workspace, steps: Steps, top: Path, name: str, key: str, sources: Sources) -> Path:
     version = versions()[name]
     folder = top / str(version)
-    if (folder / MANIFEST).is_file() and manifest(folder)["inputs"] == key:
+    if (folder / MANIFEST).is_file() and read_manifest(folder).inputs == key:
         return folder
     remove_tree(folder)
     overlay = top / f"apt-{name}"

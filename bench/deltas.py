@@ -20,22 +20,22 @@ from pathlib import Path
 from typing import Any
 
 from bench.delta_images import NAMES, images
-from bench.update_apply import Image, Stage, run_apply
-from orlop.control.releases import publish
-from orlop.control.releases.publish import Built, Wish
-from orlop.image.build import manifest
+from bench.update_apply import ApplyStage, run_apply
+from orlop.built import BuiltImage
 from orlop.image.index import write_index
-from orlop.model.policy import Go
-from orlop.model.rollout import PLANS
-from orlop.model.version import Version
+from orlop.image.seal import Sealed
+from orlop.model.release.policy import Go
+from orlop.model.release.rollout import PLANS
+from orlop.publish.content import publish
+from orlop.publish.content.publish import Publication
 from orlop.sdk.run import in_sdk
 from orlop.steps import Steps
 from orlop.trust import releases
 from orlop.trust.cache import FolderCache
 from orlop.trust.http import fetcher
 from orlop.workspace import Workspace
-from tests.simulators.httpd import Server, serve
-from tests.unit.control.releases.images import NOW, Publisher
+from simulators.httpd import WebServer, serve
+from simulators.publisher import NOW, Publisher
 
 LIMITS = {"patch": 6_000_000, "all": 60_000_000}  # bytes a machine may download
 PUBLISH_SECONDS = 60.0
@@ -43,7 +43,7 @@ CHECK_BYTES = 2048
 CHANNEL = "stable"
 
 
-class Bench:
+class DeltasBench:
     """A repository in `top`, and a machine that runs `base`."""
 
     def __init__(self, ws: Workspace, steps: Steps, top: Path) -> None:
@@ -52,7 +52,7 @@ class Bench:
         self.publisher = Publisher(top / "release")
         self.state = self.publisher.create()
         self.now = NOW
-        self.stage = Stage(ws, top, self.folders["base"])
+        self.stage = ApplyStage(ws, top, self.folders["base"])
         self.cache = FolderCache(top / "machine")
 
     def publish(self, name: str) -> dict[str, float]:
@@ -61,10 +61,10 @@ class Bench:
         work.mkdir(exist_ok=True)
         self.now += timedelta(minutes=1)
         start = time.perf_counter()
-        built = Built.read(self.folders[name])
+        built = BuiltImage.read(self.folders[name])
         repository = self.publisher.repository
         zstd = in_sdk(self.ws, ["zstd"], binds=[work])
-        wish = Wish(CHANNEL, PLANS["default"][0])
+        wish = Publication(CHANNEL, PLANS["default"][0])
         plan = publish.plan(repository.storage, self.state, built, wish, work, zstd, self.steps, self.now)
         self.state = repository.commit(self.state, plan.change, self.now)
         return {
@@ -74,13 +74,13 @@ class Bench:
             "patches": sum(patch.blob.size for patch in plan.index.patches),
         }
 
-    def check(self, server: Server) -> tuple[releases.Found, int, int]:
+    def check(self, server: WebServer) -> tuple[releases.Verified, int, int]:
         """(what the machine found, requests, bytes of their answers with headers)."""
         with counted(server) as sent:
             found = releases.check(self.publisher.given, self.cache, fetcher(server.url), CHANNEL, self.now)
         return found, sent.requests, sent.bytes
 
-    def download(self, name: str, server: Server) -> dict[str, float]:
+    def download(self, name: str, server: WebServer) -> dict[str, float]:
         """What the machine that runs `base` downloads to go to this release."""
         found, _, metadata = self.check(server)
         entry = found.channel.entries[-1]
@@ -91,7 +91,7 @@ class Bench:
             index = releases.index(found, go, self.cache, fetcher(server.url))
         row = {"payload": float(index.payload_bytes), "metadata": float(metadata), "index": float(sent.bytes)}
         for kind, patches in (("patches", index.patches), ("blocks", ())):
-            new = Image(self.top / f"{name}-{kind}", entry.version, index.root_hash)
+            new = Sealed(self.top / f"{name}-{kind}", entry.version, index.root_hash)
             new.folder.mkdir()
             write_index(new.folder, replace(index, patches=patches))
             machine = self.stage.machine(self.base, "machine")
@@ -102,9 +102,8 @@ class Bench:
         return row
 
     @property
-    def base(self) -> Image:
-        folder = self.folders["base"]
-        return Image(folder, Version.parse(folder.name), str(manifest(folder)["roothash"]))
+    def base(self) -> Sealed:
+        return Sealed.of(BuiltImage.read(self.folders["base"]))
 
 
 class Sent:
@@ -113,7 +112,7 @@ class Sent:
 
 
 @contextmanager
-def counted(server: Server) -> Iterator[Sent]:
+def counted(server: WebServer) -> Iterator[Sent]:
     """What the server was asked and sent in the `with`."""
     asked, sent = len(server.asked), server.sent
     found = Sent()
@@ -123,7 +122,7 @@ def counted(server: Server) -> Iterator[Sent]:
 
 def measure(ws: Workspace, steps: Steps) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(dir=ws.state) as top:
-        bench = Bench(ws, steps, Path(top))
+        bench = DeltasBench(ws, steps, Path(top))
         published = {"base": bench.publish("base")}
         rows = {}
         with serve(Path(top) / "release/repo") as server:

@@ -19,11 +19,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from bench.update_apply import Image, Machine, apply_argv
+from bench.update_apply import BenchMachine, apply_argv
 from orlop.files import locked, made_beside, remove_tree
-from orlop.model.boot import Uki
-from orlop.model.index import PARTS, PartName
-from orlop.node.update.disk import Slot, open_disk
+from orlop.image.seal import Sealed
+from orlop.model.release.index import PARTS, PartName
+from orlop.model.update.boot import Uki
+from orlop.node.update.slot.disk import Slot, open_disk
 from orlop.processes import run
 from orlop.sdk.run import in_sdk
 from orlop.sdk.sources import from_host
@@ -42,30 +43,30 @@ _IN_TREE = (
 )
 
 
-class Engine(Protocol):
+class PeerEngine(Protocol):
     name: str
 
     @contextmanager
-    def ready(self, machine: Machine, new: Image) -> Iterator[None]:
+    def ready(self, machine: BenchMachine, new: Sealed) -> Iterator[None]:
         """What a machine has before an update begins."""
         ...
 
-    def command(self, machine: Machine, new: Image, url: str) -> Sequence[str | Path]: ...
+    def command(self, machine: BenchMachine, new: Sealed, url: str) -> Sequence[str | Path]: ...
 
     def seconds(self, out: str, wall: float) -> float:
         """How long the update itself took."""
         ...
 
-    def target(self, machine: Machine) -> tuple[Path, int]:
+    def target(self, machine: BenchMachine) -> tuple[Path, int]:
         """Where the usr image is written to: a file or device, and the offset in it."""
         ...
 
-    def notes(self, machine: Machine) -> dict[str, object]:
+    def notes(self, machine: BenchMachine) -> dict[str, object]:
         """What only this engine can tell."""
         ...
 
 
-def slots(machine: Machine) -> tuple[Slot, Slot]:
+def slots(machine: BenchMachine) -> tuple[Slot, Slot]:
     opened = open_disk(machine.disk, machine.running.root_hash)
     try:
         return opened.slots()
@@ -73,7 +74,7 @@ def slots(machine: Machine) -> tuple[Slot, Slot]:
         opened.close()
 
 
-def in_file(machine: Machine) -> tuple[Path, int]:
+def in_file(machine: BenchMachine) -> tuple[Path, int]:
     other = slots(machine)[1]
     return machine.disk, other.usr.first * other.sector
 
@@ -82,19 +83,19 @@ class Orlop:
     name = "orlop"
 
     @contextmanager
-    def ready(self, machine: Machine, new: Image) -> Iterator[None]:  # noqa: ARG002
+    def ready(self, machine: BenchMachine, new: Sealed) -> Iterator[None]:  # noqa: ARG002
         yield
 
-    def command(self, machine: Machine, new: Image, url: str) -> Sequence[str | Path]:
+    def command(self, machine: BenchMachine, new: Sealed, url: str) -> Sequence[str | Path]:
         return [sys.executable, *apply_argv(machine, new, url)]
 
     def seconds(self, out: str, wall: float) -> float:  # noqa: ARG002
         return float(json.loads(out)["seconds"])
 
-    def target(self, machine: Machine) -> tuple[Path, int]:
+    def target(self, machine: BenchMachine) -> tuple[Path, int]:
         return in_file(machine)
 
-    def notes(self, machine: Machine) -> dict[str, object]:  # noqa: ARG002
+    def notes(self, machine: BenchMachine) -> dict[str, object]:  # noqa: ARG002
         return {}
 
 
@@ -105,11 +106,11 @@ class Sysupdate:
         self.ws, self.definitions, self.folder = ws, folder / "sysupdate.d", folder
 
     @contextmanager
-    def ready(self, machine: Machine, new: Image) -> Iterator[None]:  # noqa: ARG002
+    def ready(self, machine: BenchMachine, new: Sealed) -> Iterator[None]:  # noqa: ARG002
         yield
         remove_tree(self.definitions)
 
-    def command(self, machine: Machine, new: Image, url: str) -> Sequence[str | Path]:  # noqa: ARG002
+    def command(self, machine: BenchMachine, new: Sealed, url: str) -> Sequence[str | Path]:  # noqa: ARG002
         self.definitions.mkdir(exist_ok=True)
         head = f"[Transfer]\nVerify=no\nProtectVersion={machine.running.version}\n"
         source = f"[Source]\nType=url-file\nPath={url}sysupdate/\nMatchPattern=orlop_@v_"
@@ -128,14 +129,14 @@ class Sysupdate:
     def seconds(self, out: str, wall: float) -> float:  # noqa: ARG002
         return wall
 
-    def target(self, machine: Machine) -> tuple[Path, int]:
+    def target(self, machine: BenchMachine) -> tuple[Path, int]:
         return in_file(machine)
 
-    def notes(self, machine: Machine) -> dict[str, object]:  # noqa: ARG002
+    def notes(self, machine: BenchMachine) -> dict[str, object]:  # noqa: ARG002
         return {}
 
 
-def for_sysupdate(new: Image) -> None:
+def for_sysupdate(new: Sealed) -> None:
     """The image's files by names that carry the partitions' UUIDs, and their hashes."""
     folder, half = new.folder / "sysupdate", len(new.root_hash) // 2
     folder.mkdir()
@@ -145,7 +146,7 @@ def for_sysupdate(new: Image) -> None:
         "uki": f"{new.version.usr_label}.efi",
     }
     for part, name in names.items():
-        os.link(new.path(part), folder / name)
+        os.link(new.part(part), folder / name)
     sums = run(["sha256sum", *(folder / name for name in names.values())], what="hashing")
     (folder / "SHA256SUMS").write_text(sums.replace(f"{folder}/", ""))
 
@@ -167,7 +168,7 @@ class Rauc:
         alone = ["unshare", "--mount", "--pid", "--fork", "--kill-child=KILL", "--"]
         return [*alone, "bash", "-c", _IN_TREE, self.tree, self.top, *argv]
 
-    def bundle(self, new: Image, form: str = "plain") -> Path:
+    def bundle(self, new: Sealed, form: str = "plain") -> Path:
         """The image as a bundle beside its files, made once."""
         made = new.folder / f"{self.name.replace(' ', '-')}-{form}.raucb"
         if made.exists():
@@ -175,7 +176,7 @@ class Rauc:
         content = self.folder / "content"
         content.mkdir()
         for part in PARTS:
-            os.link(new.path(part), content / f"{part}.{'efi' if part == 'uki' else 'img'}")
+            os.link(new.part(part), content / f"{part}.{'efi' if part == 'uki' else 'img'}")
         values = {
             "@VERSION@": str(new.version),
             "@FORMAT@": form,
@@ -195,7 +196,7 @@ class Rauc:
         return made
 
     @contextmanager
-    def ready(self, machine: Machine, new: Image) -> Iterator[None]:
+    def ready(self, machine: BenchMachine, new: Sealed) -> Iterator[None]:
         self.bundle(new)
         devices = self.folder / "dev"
         for name in ("data", "boot", "dev"):
@@ -217,7 +218,7 @@ class Rauc:
             for loop in loops:
                 run(["losetup", "--detach", loop], what="detaching a slot")
 
-    def _installed(self, machine: Machine) -> None:
+    def _installed(self, machine: BenchMachine) -> None:
         """Let RAUC itself have installed what runs: it then has the hashes of its blocks."""
         bundle = self.bundle(machine.running)
         argv = self._inside("/mnt/rauc/install.sh", "B", f"file:///mnt/{bundle.relative_to(self.top)}")
@@ -225,23 +226,23 @@ class Rauc:
         (machine.esp / "EFI/Linux" / Uki.fresh(machine.running.version).name).unlink()
         (self.folder / "download.raucb").unlink()
 
-    def command(self, machine: Machine, new: Image, url: str) -> Sequence[str | Path]:  # noqa: ARG002
+    def command(self, machine: BenchMachine, new: Sealed, url: str) -> Sequence[str | Path]:  # noqa: ARG002
         return self._inside("/mnt/rauc/install.sh", "A", url + self.bundle(new).name)
 
     def seconds(self, out: str, wall: float) -> float:  # noqa: ARG002
         return int(out.rsplit(maxsplit=1)[-1]) / 1000
 
-    def target(self, machine: Machine) -> tuple[Path, int]:  # noqa: ARG002
+    def target(self, machine: BenchMachine) -> tuple[Path, int]:  # noqa: ARG002
         return Path(os.readlink(self.folder / "dev/usr-b")), 0
 
-    def notes(self, machine: Machine) -> dict[str, object]:  # noqa: ARG002
+    def notes(self, machine: BenchMachine) -> dict[str, object]:  # noqa: ARG002
         log = (self.folder / "log").read_text()
         boot = self.folder / "boot"
         read = sum(int(n) for n in re.findall(r"source_image: count=(\d+)", log))
         said = {p.name: p.read_text().strip() for p in sorted(boot.glob("[ABp]*"))}
         return {"boot loader": said, "read from the bundle": read * 4096 if self.adaptive else None}
 
-    def streaming(self, new: Image) -> str:
+    def streaming(self, new: Sealed) -> str:
         """What a bundle in the verity format, which streaming needs, says here; empty when it installs."""
         bundle = self.bundle(new, "verity")
         argv = self._inside("/mnt/rauc/install.sh", "A", f"file:///mnt/{bundle.relative_to(self.top)}")

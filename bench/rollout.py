@@ -20,8 +20,8 @@ from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
 from itertools import pairwise
 
-from orlop.model.rollout import PLANS, WHOLE, Rollout, Wave, parse_waves
-from orlop.model.version import Version
+from orlop.model.release.rollout import PLANS, WHOLE, Rollout, Wave, parse_waves
+from orlop.model.words.version import Version
 
 MACHINES = 1_000_000
 START = datetime(2026, 12, 1, 12, tzinfo=UTC)

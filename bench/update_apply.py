@@ -30,17 +30,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orlop.image.build import find, manifest
+from orlop.built import BuiltImage, find
 from orlop.image.index import make_index, write_index
-from orlop.image.seal import seal_usr
-from orlop.model.boot import Uki
-from orlop.model.index import BLOCK, PARTS, PartName, file_name, index_name
-from orlop.model.version import Version
-from orlop.node.update.disk import open_disk
-from orlop.node.update.esp import MAGIC
+from orlop.image.seal import Sealed, seal_usr
+from orlop.model.release.index import BLOCK, PARTS, PartName, index_name
+from orlop.model.update.boot import Uki
+from orlop.model.words.version import Version
+from orlop.node.update.slot.disk import open_disk
+from orlop.node.update.slot.esp import MAGIC
 from orlop.sdk.run import sdk_run
 from orlop.workspace import Workspace
-from tests.simulators.httpd import serve
+from simulators.httpd import serve
 
 RATIO = 1.25
 MEMORY = 64 << 20
@@ -49,35 +49,21 @@ CHANGED = ("usr/bin/crun", "usr/bin/less", "usr/bin/ssh-keygen", "usr/lib/system
 
 
 @dataclass(frozen=True)
-class Image:
-    """A version's artifacts in `folder`, with an index."""
-
-    folder: Path
-    version: Version
-    root_hash: str
-
-    def path(self, name: PartName) -> Path:
-        return self.folder / file_name(self.version, name)
-
-    @property
-    def payload(self) -> int:
-        return sum(self.path(name).stat().st_size for name in PARTS)
-
-
-@dataclass(frozen=True)
-class Machine:
+class BenchMachine:
     """A disk that runs `running`, its other slot empty; `esp` is its ESP, a folder."""
 
     disk: Path
     esp: Path
-    running: Image
+    running: Sealed
 
     def remove(self) -> None:
         self.disk.unlink()
         shutil.rmtree(self.esp)
 
 
-def run_apply(machine: Machine, new: Image, url: str, python: Sequence[str] = (sys.executable,)) -> dict[str, float]:
+def run_apply(
+    machine: BenchMachine, new: Sealed, url: str, python: Sequence[str] = (sys.executable,)
+) -> dict[str, float]:
     """One update, by `python`."""
     done = subprocess.run(
         [*python, *apply_argv(machine, new, url)], check=True, capture_output=True, text=True, timeout=600
@@ -86,7 +72,7 @@ def run_apply(machine: Machine, new: Image, url: str, python: Sequence[str] = (s
     return found
 
 
-def apply_argv(machine: Machine, new: Image, url: str) -> list[str]:
+def apply_argv(machine: BenchMachine, new: Sealed, url: str) -> list[str]:
     index = new.folder / index_name(new.version)
     values = (machine.disk, machine.esp, machine.running.version, machine.running.root_hash, index, url)
     return ["-m", "bench.apply_once", *map(str, values)]
@@ -100,7 +86,7 @@ def machine_python(ws: Workspace, runtime: Path, folder: Path) -> list[str]:
     return [*map(str, argv), "--setenv", "PYTHONPATH", str(ws.root), "--die-with-parent", "/usr/bin/python3.13", "-B"]
 
 
-def run_dd(machine: Machine, new: Image) -> float:
+def run_dd(machine: BenchMachine, new: Sealed) -> float:
     """Seconds for the same bytes to the same places."""
     opened = open_disk(machine.disk, machine.running.root_hash)
     other = opened.slots()[1]
@@ -110,41 +96,40 @@ def run_dd(machine: Machine, new: Image) -> float:
         to = [f"of={machine.esp / 'dd.part'}"]
         if name != "uki":
             to = [f"of={machine.disk}", f"seek={other.part(name).first * other.sector}", "oflag=seek_bytes"]
-        subprocess.run(["sha256sum", new.path(name)], check=True, capture_output=True, timeout=600)
-        dd = ["dd", f"if={new.path(name)}", *to, "bs=1M", "conv=notrunc,fsync", "status=none"]
+        subprocess.run(["sha256sum", new.part(name)], check=True, capture_output=True, timeout=600)
+        dd = ["dd", f"if={new.part(name)}", *to, "bs=1M", "conv=notrunc,fsync", "status=none"]
         subprocess.run(dd, check=True, timeout=600)
     took = time.perf_counter() - start
     (machine.esp / "dd.part").unlink()
     return took
 
 
-class Stage:
+class ApplyStage:
     """Makes images and machines below one folder, all from one build: the latest unless `built` is another's folder."""
 
     def __init__(self, ws: Workspace, folder: Path, built: Path | None = None) -> None:
         self.ws, self.folder = ws, folder
         built = built or find(ws, None)
-        self.whole = built / f"{Version.parse(built.name).usr_label}.raw"
-        self.built = Image(built, Version.parse(built.name), str(manifest(built)["roothash"]))
+        self.built = Sealed.of(BuiltImage.read(built))
 
-    def latest(self) -> Image:
+    def latest(self) -> Sealed:
         """The latest build, with an index."""
         made = self.folder / str(self.built.version)
         made.mkdir()
         for name in PARTS:
-            shutil.copyfile(self.built.path(name), made / self.built.path(name).name)
-        return self._indexed(Image(made, self.built.version, self.built.root_hash))
+            shutil.copyfile(self.built.part(name), made / self.built.part(name).name)
+        return self._indexed(Sealed(made, self.built.version, self.built.root_hash))
 
     def unpacked(self) -> Path:
         """The tree of the latest build."""
         tree = self.folder / "tree"
         if not tree.exists():
             tree.mkdir()
-            unpack: list[str | Path] = ["fsck.erofs", f"--extract={tree / 'usr'}", self.built.path("usr")]
+            unpack: list[str | Path] = ["fsck.erofs", f"--extract={tree / 'usr'}", self.built.part("usr")]
             sdk_run(self.ws, unpack, what="unpacking the usr image", binds=[self.folder])
         return tree
 
-    def changed(self) -> Image:
+    def changed(self) -> Sealed:
         """A build after it that differs in some packages: a quarter of each program's blocks has other content."""
         version = Version(self.built.version.day, self.built.version.number + 1)
         made, tree = self.folder / str(version), self.unpacked()
@@ -155,47 +140,47 @@ class Stage:
                 raw[at : at + BLOCK] = rng.randbytes(BLOCK)
             (tree / name).write_bytes(raw)
         sealed = seal_usr(self.ws, tree, made, version)
-        uki, old = self.built.path("uki").read_bytes(), f"usrhash={self.built.root_hash}".encode()
+        uki, old = self.built.part("uki").read_bytes(), f"usrhash={self.built.root_hash}".encode()
         assert old in uki
-        sealed.uki.write_bytes(uki.replace(old, f"usrhash={sealed.roothash}".encode()))
-        return self._indexed(Image(made, version, sealed.roothash))
+        sealed.uki.write_bytes(uki.replace(old, f"usrhash={sealed.root_hash}".encode()))
+        return self._indexed(Sealed(made, version, sealed.root_hash))
 
-    def unlike(self) -> Image:
+    def unlike(self) -> Sealed:
         """Random bytes of the size of the latest build."""
-        return self._random(0, self.built.path("usr").stat().st_size)
+        return self._random(0, self.built.part("usr").stat().st_size)
 
-    def full(self) -> Image:
+    def full(self) -> Sealed:
         """Random bytes, as many as a slot has room for, with an index."""
-        opened = open_disk(self.whole, self.built.root_hash)
+        opened = open_disk(self.built.disk, self.built.root_hash)
         room = opened.slots()[1].room("usr")
         opened.close()
         return self._indexed(self._random(self.built.version.number + 2, room))
 
-    def _random(self, number: int, usr: int) -> Image:
+    def _random(self, number: int, usr: int) -> Sealed:
         """The UKI has an EFI program's magic."""
         version = Version(self.built.version.day, number)
         made, rng = self.folder / str(version), random.Random(number)
         made.mkdir()
-        image = Image(made, version, "")
-        sizes: dict[PartName, int] = {"usr": usr, "uki": self.built.path("uki").stat().st_size}
+        image = Sealed(made, version, "")
+        sizes: dict[PartName, int] = {"usr": usr, "uki": self.built.part("uki").stat().st_size}
         for name, size in sizes.items():
-            with image.path(name).open("wb") as f:
+            with image.part(name).open("wb") as f:
                 for _ in range(0, size, 1 << 20):
                     f.write(rng.randbytes(1 << 20))
-        with image.path("uki").open("r+b") as f:
+        with image.part("uki").open("r+b") as f:
             f.write(MAGIC)
-        argv: list[str | Path] = ["veritysetup", "format", image.path("usr"), image.path("verity")]
+        argv: list[str | Path] = ["veritysetup", "format", image.part("usr"), image.part("verity")]
         out = sdk_run(self.ws, argv, what="making a verity tree", binds=[self.folder])
         root_hash = next(line.split()[-1] for line in out.splitlines() if line.startswith("Root hash:"))
-        return Image(made, version, root_hash)
+        return Sealed(made, version, root_hash)
 
-    def _indexed(self, image: Image) -> Image:
+    def _indexed(self, image: Sealed) -> Sealed:
         write_index(image.folder, make_index(image.folder, image.version, image.root_hash))
         return image
 
-    def machine(self, running: Image, name: str) -> Machine:
+    def machine(self, running: Sealed, name: str) -> BenchMachine:
         disk, esp = self.folder / f"{name}.raw", self.folder / f"{name}.esp"
-        subprocess.run(["cp", "--sparse=always", self.whole, disk], check=True)
+        subprocess.run(["cp", "--sparse=always", self.built.disk, disk], check=True)
         opened = open_disk(disk, self.built.root_hash)
         mine = opened.slots()[0]
         half = len(running.root_hash) // 2
@@ -207,12 +192,12 @@ class Stage:
             for at, data in writes:
                 opened.whole.write(data, at)
         for part in ("usr", "verity"):
-            opened.whole.write(running.path(part).read_bytes(), mine.part(part).first * mine.sector)
+            opened.whole.write(running.part(part).read_bytes(), mine.part(part).first * mine.sector)
         opened.whole.flush()
         opened.close()
         (esp / "EFI/Linux").mkdir(parents=True)
-        shutil.copyfile(running.path("uki"), esp / "EFI/Linux" / Uki(running.version).name)
-        return Machine(disk, esp, running)
+        shutil.copyfile(running.part("uki"), esp / "EFI/Linux" / Uki(running.version).name)
+        return BenchMachine(disk, esp, running)
 
 
 def forget(*folders: Path) -> None:
@@ -229,7 +214,7 @@ def forget(*folders: Path) -> None:
 def measure(ws: Workspace, rounds: int) -> dict[str, dict[str, Any]]:
     with tempfile.TemporaryDirectory(dir=ws.state) as top:
         folder = Path(top)
-        stage = Stage(ws, folder)
+        stage = ApplyStage(ws, folder)
         latest, changed, unlike, full = stage.latest(), stage.changed(), stage.unlike(), stage.full()
         with serve(latest.folder) as all_of_it, serve(changed.folder) as packages:
             here = [sys.executable]
@@ -245,7 +230,7 @@ def measure(ws: Workspace, rounds: int) -> dict[str, dict[str, Any]]:
 
 
 def _case(
-    stage: Stage, name: str, running: Image, new: Image, url: str, python: Sequence[str], rounds: int
+    stage: ApplyStage, name: str, running: Sealed, new: Sealed, url: str, python: Sequence[str], rounds: int
 ) -> dict[str, Any]:
     runs, dds = [], []
     for n in range(rounds):
@@ -259,7 +244,7 @@ def _case(
             machine.remove()
     median = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
     dd = statistics.median(dds)
-    return {**median, "dd": dd, "ratio": median["seconds"] / dd, "payload": new.payload}
+    return {**median, "dd": dd, "ratio": median["seconds"] / dd, "payload": new.payload_bytes}
 
 
 def reached(found: dict[str, dict[str, Any]]) -> dict[str, bool]:

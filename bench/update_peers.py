@@ -27,25 +27,26 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from bench.peers import Engine, Orlop, Rauc, Sysupdate, for_sysupdate, slots, tree
-from bench.update_apply import Image, Machine, Stage, forget
+from bench.peers import Orlop, PeerEngine, Rauc, Sysupdate, for_sysupdate, slots, tree
+from bench.update_apply import ApplyStage, BenchMachine, forget
 from orlop.errors import CommandFailed
-from orlop.model import boot
-from orlop.model.boot import Uki
-from orlop.model.index import BLOCK, index_name
-from orlop.model.version import Version
-from orlop.node.update.disk import open_disk
-from orlop.node.update.esp import MAGIC
+from orlop.image.seal import Sealed
+from orlop.model.release.index import BLOCK, index_name
+from orlop.model.update import boot
+from orlop.model.update.boot import Uki
+from orlop.model.words.version import Version
+from orlop.node.update.slot.disk import open_disk
+from orlop.node.update.slot.esp import MAGIC
 from orlop.steps import Steps
 from orlop.workspace import Workspace
-from tests.simulators.httpd import Server, serve
+from simulators.httpd import WebServer, serve
 
 PLUMBING = {"bwrap", "unshare", "sh", "bash", "dbus-daemon", "sleep", "seq", "date"}
 SECONDS = 600
 OTHER = "other slot's label"
 
 
-class Memory(threading.Thread):
+class PeerMemory(threading.Thread):
     """The highest sum of what a process and all below it have resident, looked at every 20 ms; the tools around not."""
 
     def __init__(self, pid: int) -> None:
@@ -78,7 +79,7 @@ def _resident(pid: int) -> int:
 
 
 @contextmanager
-def started(engine: Engine, machine: Machine, new: Image, url: str) -> Iterator[subprocess.Popen[str]]:
+def started(engine: PeerEngine, machine: BenchMachine, new: Sealed, url: str) -> Iterator[subprocess.Popen[str]]:
     """The engine at work; what is left of it at the end is killed."""
     pipe = subprocess.PIPE
     argv = [os.fspath(a) for a in engine.command(machine, new, url)]
@@ -101,11 +102,11 @@ def kill(process: subprocess.Popen[str]) -> None:
     process.communicate(timeout=60)
 
 
-def update(engine: Engine, machine: Machine, new: Image, server: Server) -> dict[str, float]:
+def update(engine: PeerEngine, machine: BenchMachine, new: Sealed, server: WebServer) -> dict[str, float]:
     """One whole update."""
     before, start = server.sent, time.perf_counter()
     with started(engine, machine, new, server.url) as process:
-        memory = Memory(process.pid)
+        memory = PeerMemory(process.pid)
         out, err = process.communicate(timeout=SECONDS)
         wall = time.perf_counter() - start
         memory.ended.set()
@@ -124,14 +125,14 @@ def update(engine: Engine, machine: Machine, new: Image, server: Server) -> dict
     return found
 
 
-def sync(machine: Machine, engine: Engine) -> None:
+def sync(machine: BenchMachine, engine: PeerEngine) -> None:
     for path in {engine.target(machine)[0], machine.disk, *(p for p in machine.esp.rglob("*") if p.is_file())}:
         fd = os.open(path, os.O_RDONLY)
         os.fsync(fd)
         os.close(fd)
 
 
-def look(machine: Machine, new: Image) -> dict[str, Any]:
+def look(machine: BenchMachine, new: Sealed) -> dict[str, Any]:
     """What a machine that starts now would find."""
     mine, other = slots(machine)
     there = {p.name: p for p in (machine.esp / "EFI/Linux").iterdir()}
@@ -141,13 +142,13 @@ def look(machine: Machine, new: Image) -> dict[str, Any]:
         OTHER: other.usr.label,
         "ESP": sorted(there),
         "starts": str(first.version) if first else None,
-        "old slot untouched": _same(machine.disk, mine.usr.first * mine.sector, machine.running.path("usr"))
-        and _same(machine.disk, mine.verity.first * mine.sector, machine.running.path("verity"))
+        "old slot untouched": _same(machine.disk, mine.usr.first * mine.sector, machine.running.part("usr"))
+        and _same(machine.disk, mine.verity.first * mine.sector, machine.running.part("verity"))
         and mine.usr.label == machine.running.version.usr_label,
-        "new slot whole": _same(machine.disk, other.usr.first * other.sector, new.path("usr"))
-        and _same(machine.disk, other.verity.first * other.sector, new.path("verity")),
+        "new slot whole": _same(machine.disk, other.usr.first * other.sector, new.part("usr"))
+        and _same(machine.disk, other.verity.first * other.sector, new.part("verity")),
         "new UKI whole": any(
-            uki and uki.version == new.version and _same(path, 0, new.path("uki"))
+            uki and uki.version == new.version and _same(path, 0, new.part("uki"))
             for uki, path in ((Uki.parse(n), p) for n, p in there.items())
         ),
     }
@@ -167,11 +168,11 @@ def _same(path: Path, at: int, wanted: Path) -> bool:
         return digest.digest() == hashlib.file_digest(b, "sha256").digest()
 
 
-def cut(engine: Engine, machine: Machine, new: Image, server: Server) -> dict[str, Any]:
+def cut(engine: PeerEngine, machine: BenchMachine, new: Sealed, server: WebServer) -> dict[str, Any]:
     """Killed when half of the usr image is written; then once more to the end."""
     path, at = engine.target(machine)
-    half = new.path("usr").stat().st_size // BLOCK // 2 * BLOCK
-    wanted = _bytes(new.path("usr"), half)
+    half = new.part("usr").stat().st_size // BLOCK // 2 * BLOCK
+    wanted = _bytes(new.part("usr"), half)
     before = server.sent
     with started(engine, machine, new, server.url) as process:
         deadline = time.monotonic() + SECONDS
@@ -196,20 +197,20 @@ def _bytes(path: Path, at: int) -> bytes:
         return f.read(BLOCK)
 
 
-class Bench:
+class PeersBench:
     def __init__(self, ws: Workspace, steps: Steps, folder: Path) -> None:
         self.steps, self.folder = steps, folder
-        self.stage = Stage(ws, folder)
+        self.stage = ApplyStage(ws, folder)
         debian = tree(ws, steps)
         rauc = [Rauc(debian, folder, adaptive=adaptive) for adaptive in (False, True)]
-        self.engines: list[Engine] = [Orlop(), Sysupdate(ws, folder), *rauc]
+        self.engines: list[PeerEngine] = [Orlop(), Sysupdate(ws, folder), *rauc]
         self.rauc = rauc[0]
         latest, changed, unlike = self.stage.latest(), self.stage.changed(), self.stage.unlike()
         self.cases = {"everything": (unlike, latest), "packages": (latest, changed)}
         for new in (latest, changed):
             for_sysupdate(new)
 
-    def one(self, engine: Engine, case: str, deed: Callable[..., dict[str, Any]]) -> dict[str, Any]:
+    def one(self, engine: PeerEngine, case: str, deed: Callable[..., dict[str, Any]]) -> dict[str, Any]:
         running, new = self.cases[case]
         machine = self.stage.machine(running, "machine")
         self.earlier(machine)
@@ -225,7 +226,7 @@ class Bench:
         finally:
             machine.remove()
 
-    def earlier(self, machine: Machine) -> None:
+    def earlier(self, machine: BenchMachine) -> None:
         """The other slot has a label and a UKI of the version before, as on a machine that was updated once."""
         version = Version(machine.running.version.day - timedelta(days=1), 1)
         opened = open_disk(machine.disk, machine.running.root_hash)
@@ -245,7 +246,7 @@ class Bench:
             with self.steps.step(f"Cutting {engine.name}"):
                 cuts[engine.name] = self.one(engine, "everything", cut)
         return {
-            "payload": {case: new.payload for case, (_, new) in self.cases.items()},
+            "payload": {case: new.payload_bytes for case, (_, new) in self.cases.items()},
             "runs": runs,
             "cuts": cuts,
             "rauc with a verity bundle": self.rauc.streaming(self.cases["packages"][1]),
@@ -289,7 +290,7 @@ def main() -> int:
     args = parser.parse_args()
     ws = Workspace.find()
     with tempfile.TemporaryDirectory(dir=ws.state) as top:
-        found = Bench(ws, Steps(), Path(top)).measure(args.rounds)
+        found = PeersBench(ws, Steps(), Path(top)).measure(args.rounds)
     print(json.dumps(found, indent=2) if args.json else text(found))
     return 0
 

@@ -50,3 +50,7 @@ class CommandFailed(OrlopError):
 
 class TimedOut(OrlopError):
     pass
+
+
+class NotAllowed(OrlopError):
+    pass

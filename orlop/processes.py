@@ -110,6 +110,16 @@ def signals_held() -> Iterator[None]:
         signal.raise_signal(number)
 
 
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Put off Ctrl-C and the wish to end us until the block is over, however long: what undoes things is done whole."""
+    old = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, old)
+
+
 def _cannot_start(what: str, program: str, cwd: Path | None, error: OSError, hint: str) -> Missing:
     if cwd is not None and not cwd.is_dir():
         return Missing(f"{what}: the folder {cwd} is not there", hint=hint)

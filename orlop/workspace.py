@@ -9,7 +9,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from orlop.errors import Missing
+from orlop.errors import BadInput, Missing
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,11 @@ class Workspace:
             raise Missing(
                 f"{root} holds no os/mkosi.conf", hint="run orlop from a clone of its repository: `make up` shows how"
             )
-        return cls(root, Path(os.environ.get("ORLOP_STATE") or root / ".orlop").resolve())
+        state = Path(os.environ.get("ORLOP_STATE") or root / ".orlop")
+        try:
+            return cls(root, state.resolve())
+        except RuntimeError:  # what Python 3.11 and 3.12 make of ELOOP
+            raise BadInput(f"the links of {state} lead in a circle", hint="remove them, or set ORLOP_STATE") from None
 
     @property
     def os_tree(self) -> Path:
@@ -54,3 +58,8 @@ class Workspace:
     @property
     def labs(self) -> Path:
         return self.state / "lab"
+
+    @property
+    def saved(self) -> Path:
+        """Saved labs, one folder each, whole: see `orlop.lab.saved`."""
+        return self.state / "saved"

@@ -24,3 +24,4 @@ lock() {
 }
 lock requirements/run.lock --extra build "$@"
 lock requirements/dev.lock --extra build --extra dev --constraints requirements/run.lock "$@"
+lock requirements/mutation.lock --extra build --extra dev --extra mutation --constraints requirements/dev.lock "$@"

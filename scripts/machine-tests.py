@@ -1,38 +1,53 @@
 #!/usr/bin/env python3
-"""Run machine tests, several sessions at the same time: `make vm` and `make long`.
+"""Run machine tests, several sessions at the same time: `make machines` and `make long`.
 
-The first argument says which, as pytest's -m does; the others go to every pytest.
+The first argument says which, as pytest's -m does; the others go to every pytest. T of the environment names files,
+folders or single tests instead of all, K is pytest's -k.
 
-A session is a file of tests/vm, or a folder of it, whose tests share machines. The image is built first, for all. There
-are as many sessions at once as there are processors: emulated machines use as many as they get, so more would only make
-each boot slower. Those that take longest begin first, so that none is left alone at the end.
+A session is a file of tests/machines, or a folder of it, whose tests share machines. The image is built first, for all.
+As many run at once as there are processors: emulated machines use as many as they get, so more would only
+make each boot slower. Those that took longest when it was recorded (tests/machines/durations.json, by RECORD=1) begin
+first, so that none is left alone at the end; one that was never recorded counts as one in the middle.
 
-What a session says is in .orlop/logs/machine-tests; of one that fails it is shown. The exit status is 0 when none did.
-However slow the machines are this ends: ORLOP_VM_SECONDS is what all sessions may take together.
+What a session says is in .orlop/logs/machine-tests; of one that fails it is shown. At the end comes what took how long,
+slowest first. The exit status is 0 when none failed, and 5 when no test was chosen.
+However slow the machines are this ends: ORLOP_MACHINES_SECONDS is what all sessions may take together.
 """
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
+import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 STATE = Path(os.environ.get("ORLOP_STATE", ".orlop"))
 BIN = STATE / "venv/bin"
-TESTS = Path("tests/vm")
+TESTS = Path("tests/machines")
 LOGS = STATE / "logs/machine-tests"
-LONGEST_FIRST = (
-    *("test_channels", "test_config", "test_update", "test_reset", "test_sources", "test_first_boots", "test_health"),
-    *("shared", "test_update_troubles"),
-)
+DURATIONS = TESTS / "durations.json"  # which → session → seconds
 SECONDS = "4200"
 NOTHING_CHOSEN = 5  # pytest's status when its options leave no test
+SLOWEST = 10
+TOOK = re.compile(r"^ *([0-9.]+)s (?:setup|call|teardown) +(\S.*)$", re.MULTILINE)  # a line of pytest's --durations
+
+
+@dataclass(frozen=True)
+class Session:
+    """How one ended. `tests`: seconds by test, of those that pytest names: with what it made for them."""
+
+    name: str
+    code: int
+    seconds: float
+    tests: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass
@@ -45,31 +60,32 @@ class Run:
     ends: float
     children: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
-    def session(self, tests: Path) -> int:
-        """Run one session and say how it ended; its exit status."""
-        log = LOGS / f"{tests.stem}.log"
+    def session(self, tests: Path) -> Session:
+        """Run one session and say how it ended."""
+        name = name_of(tests)
+        log = LOGS / f"{name}.log"
         left = max(0.0, self.ends - time.monotonic())
         options = ["--durations=0", "--durations-min=5", "-m", self.which]
         argv: list[str | Path] = [BIN / "pytest", *options, tests, *self.more]
-        print(f"‣ {tests.stem}", flush=True)
+        print(f"‣ {name}", flush=True)
         began = time.monotonic()
         with log.open("wb") as out:
             child = subprocess.Popen(
                 argv,
-                env=self.environment | {"ORLOP_VM_SECONDS": str(int(left))},
+                env=self.environment | {"ORLOP_MACHINES_SECONDS": str(int(left))},
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,
             )
             self.children.append(child)
             code = child.wait()
-        code = 0 if code == NOTHING_CHOSEN else code
+        seconds = time.monotonic() - began
         said = log.read_text(errors="replace")
-        if code:
+        if code not in (0, NOTHING_CHOSEN):
             print(said, flush=True)
         last = (said.strip().splitlines() or [""])[-1].strip("= ")
-        print(f"{'✗' if code else '✓'} {tests.stem}: {time.monotonic() - began:.0f} s, {last}", flush=True)
-        return code
+        print(f"{'✓' if code in (0, NOTHING_CHOSEN) else '✗'} {name}: {seconds:.0f} s, {last}", flush=True)
+        return Session(name, code, seconds, tests_of(said))
 
     def stop(self) -> None:
         """Let each session take its machines down."""
@@ -78,11 +94,50 @@ class Run:
                 child.send_signal(signal.SIGINT)
 
 
+def name_of(tests: Path) -> str:
+    """What a session is called: its file or folder; a single test also by its own name."""
+    return "-".join([Path(str(tests).partition("::")[0]).stem, *str(tests).split("::")[1:]]).replace("/", "_")
+
+
+def tests_of(said: str) -> dict[str, float]:
+    """Seconds by test, as pytest's output has them."""
+    found: dict[str, float] = {}
+    for seconds, test in TOOK.findall(said):
+        found[test] = found.get(test, 0.0) + float(seconds)
+    return found
+
+
 def sessions() -> list[Path]:
-    """Every file with tests and every folder of such files, the longest first."""
-    found = [*TESTS.glob("test_*.py"), *{file.parent for file in TESTS.glob("*/test_*.py")}]
-    places = {name: number for number, name in enumerate(LONGEST_FIRST)}
-    return sorted(found, key=lambda path: (places.get(path.stem, len(places)), path))
+    """What T names, else every file with tests and every folder of such files."""
+    if chosen := os.environ.get("T"):
+        return [Path(name) for name in chosen.split()]
+    return [*TESTS.glob("test_*.py"), *{file.parent for file in TESTS.glob("*/test_*.py")}]
+
+
+def longest_first(names: Iterable[str], recorded: Mapping[str, float]) -> list[str]:
+    """In the order in which they begin; those that nobody recorded are like the one in the middle."""
+    middle = statistics.median(recorded.values()) if recorded else 0.0
+    return sorted(names, key=lambda name: (-recorded.get(name, middle), name))
+
+
+def record(file: Path, which: str, done: Iterable[Session]) -> None:
+    """Keep how long the sessions took that ran and succeeded; what is known of others stays."""
+    known = json.loads(file.read_text()) if file.exists() else {}
+    known.setdefault(which, {}).update({session.name: round(session.seconds) for session in done if session.code == 0})
+    file.write_text(json.dumps(known, indent=2, sort_keys=True) + "\n")
+
+
+def show(done: Sequence[Session]) -> None:
+    """What took how long, slowest first."""
+    whole = sum(session.seconds for session in done) or 1.0
+    print("── sessions, slowest first")
+    for session in sorted(done, key=lambda session: -session.seconds):
+        print(f"{session.seconds:7.0f} s {session.seconds / whole:4.0%}  {session.name}")
+    tests = [(seconds, test) for session in done for test, seconds in session.tests.items()]
+    if tests:
+        print(f"── the {min(SLOWEST, len(tests))} slowest tests, with what was made for them")
+        for seconds, test in sorted(tests, reverse=True)[:SLOWEST]:
+            print(f"{seconds:7.0f} s  {test}")
 
 
 def main(which: str, *more: str) -> int:
@@ -94,16 +149,27 @@ def main(which: str, *more: str) -> int:
         environment["ORLOP_TEST_IMAGE"] = built.stdout.strip()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     LOGS.mkdir(parents=True, exist_ok=True)
-    run = Run(which, more, environment, time.monotonic() + float(environment.get("ORLOP_VM_SECONDS", SECONDS)))
+    if keyword := environment.get("K"):
+        more = (*more, "-k", keyword)
+    chosen = {name_of(path): path for path in sessions()}
+    recorded = json.loads(DURATIONS.read_text()).get(which, {}) if DURATIONS.exists() else {}
+    run = Run(which, more, environment, time.monotonic() + float(environment.get("ORLOP_MACHINES_SECONDS", SECONDS)))
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         try:
-            codes = list(pool.map(run.session, sessions()))
+            done = list(pool.map(run.session, (chosen[name] for name in longest_first(chosen, recorded))))
         except BaseException as e:
             pool.shutdown(wait=False, cancel_futures=True)
             if not isinstance(e, KeyboardInterrupt):  # which they had from the terminal
                 run.stop()
             raise
-    return 1 if any(codes) else 0
+    show([session for session in done if session.code != NOTHING_CHOSEN])
+    if environment.get("RECORD") and not (environment.get("T") or environment.get("K")):
+        record(DURATIONS, which, done)
+    codes = {session.code for session in done}
+    if codes == {NOTHING_CHOSEN}:
+        print("no test was chosen: look at T and K", file=sys.stderr)
+        return NOTHING_CHOSEN
+    return 1 if codes - {0, NOTHING_CHOSEN} else 0
 
 
 if __name__ == "__main__":

@@ -56,8 +56,10 @@ install_packages() {
         sudo=sudo
     fi
     echo "installing host packages: $wanted"
+    # the names are words of their own
     # shellcheck disable=SC2086
     apt-get install --simulate $wanted >/dev/null 2>&1 || apt $sudo update # no package lists yet, or old ones
+    # the names, and sudo or nothing, are words of their own
     # shellcheck disable=SC2086
     apt $sudo install $wanted || {
         apt $sudo update
@@ -104,6 +106,19 @@ make_venv() {
     find "$state/venvs" -mindepth 1 -maxdepth 1 -mmin +1440 ! -path "$full" -exec rm -rf {} +
 }
 
+# Pages of the manual and completion, beside the command: man(1) and bash-completion look for them from PATH on.
+make_manual() {
+    share=$full/share
+    key=$(cat orlop/cli/*.py orlop/cli/*/*.py | sha256sum | cut -c1-16)
+    [ ! -e "$share/orlop-$key" ] || return 0
+    "$full/bin/python" -m orlop.cli.manual "$share" ||
+        die "the manual could not be made (see above)" "report it; orlop itself is ready: bin/orlop --help"
+    mkdir -p "$share"
+    rm -f "$share"/orlop-*
+    touch "$share/orlop-$key"
+    echo "orlop is bin/orlop; with its manual and completion: PATH=$(cd "$state" && pwd)/venv/bin:\$PATH"
+}
+
 pip() {
     "$full/bin/python" -m pip --quiet --disable-pip-version-check install --no-deps "$@" ||
         die "pip could not install the Python packages (see above)" \
@@ -111,10 +126,12 @@ pip() {
 }
 
 check_platform
-mkdir -p "$state/logs" 2>/dev/null && [ -w "$state" ] ||
+if ! mkdir -p "$state/logs" 2>/dev/null || [ ! -w "$state" ]; then
     die "$state cannot be written by $(id -un): another user made it" "run as that user, or: sudo rm -rf $state"
+fi
 log=$state/logs/apt.log
 exec 9>"$state/setup.lock"
 flock -n 9 || { echo "another setup is running: waiting for it" && flock 9; }
 install_packages
 make_venv
+make_manual

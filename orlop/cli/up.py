@@ -5,17 +5,24 @@ Doing it again is safe: what runs and answers is left alone, what is off is star
 
 from __future__ import annotations
 
+import os
+import shlex
+import shutil
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from orlop.built import find, read_manifest
 from orlop.cli.session import steps, workspace
 from orlop.errors import BadInput, Busy, Missing, OrlopError
 from orlop.image import build, keys
-from orlop.lab import demo, images, lab, ports
-from orlop.lab.lab import Lab, Plan
+from orlop.lab import demo, images, lab
+from orlop.lab.lab import Lab
 from orlop.lab.paths import DEFAULT_LAB
+from orlop.lab.plan import LabPlan
 from orlop.lab.wait import wait_verdict
+from orlop.machines import ports
 from orlop.steps import Steps
 from orlop.workspace import Workspace
 
@@ -41,7 +48,22 @@ def up(ctx: typer.Context, timeout: Timeout = 600) -> None:
     with log.step("Asking the container"):
         page = demo.fetch(port, timeout=ANSWER_SECONDS)
     print(f"http://{ports.LOOPBACK}:{port}/  {demo.sentence(page)}")
-    log.note(f"`orlop lab exec {NODE}` is a shell on it, `orlop lab status` shows it, `orlop down` removes it")
+    orlop = _called(ws)
+    for words, does in (
+        (f"lab exec {NODE}", "a shell on it"),
+        ("lab status", "what runs, and how to reach it"),
+        ("down", "stop it and remove it"),
+    ):
+        log.note(f"  {f'{orlop} {words}':<24} # {does}")
+
+
+def _called(ws: Workspace) -> str:
+    """How this very command is called from the folder we are in, so that the line can be pasted."""
+    wrapper = ws.root / "bin" / "orlop"
+    there = shutil.which("orlop")
+    if there and Path(there).resolve() in (wrapper, (ws.state / "venv/bin/orlop").resolve()):
+        return "orlop"
+    return shlex.quote(os.path.relpath(wrapper))
 
 
 def down(ctx: typer.Context) -> None:
@@ -75,14 +97,14 @@ def _existing(ws: Workspace, log: Steps) -> Lab | None:
 def _make(ws: Workspace, log: Steps, timeout: float) -> Lab:
     folder = build.build(ws, log)
     wished = ports.Forward(demo.PORT if lab.can_have(ws, demo.PORT) else 0, demo.PORT)
-    plan = Plan(image=images.resolve(ws, str(folder)), demo=True, publish=(wished,))
+    plan = LabPlan(image=images.resolve(ws, str(folder)), demo=True, publish=(wished,))
     return lab.bring_up(ws, log, plan, timeout=timeout)
 
 
 def _say_if_stale(ws: Workspace, log: Steps, there: Lab) -> None:
     try:
-        runs = build.manifest(build.find(ws, there.state().version))["inputs"]
-    except (OrlopError, KeyError):  # the image it was made from is gone, or never was one of ours
+        runs = read_manifest(find(ws, there.state().version)).inputs
+    except OrlopError:  # the image it was made from is gone, or never was one of ours
         return
     if runs != build.input_key(ws, keys.find(ws)):
         log.note("the sources have changed since it was built; `make down`, then `make up` boots what they are now")

@@ -1,4 +1,12 @@
-"""The control plane: what runs beside the machines and advises them. Nothing here is needed by a machine to go on.
+"""The control plane: the one API through which machines, people and tools act on a cluster.
 
-releases    the signed repository of versions and channels
+    records    machines in the store: read, joined, cordoned, expelled, each change with its audit entry
+    signing    certificates, by openssl in a child
+    hub        one watch on the store, and everybody who listens to it
+    callers    who asks: a machine or a person by certificate, a person by bearer token
+    api/       routes on Starlette; every right is asked of model/cluster/access
+    serve      uvicorn with mutual TLS, certificates that change while it runs, streams that end in time
+
+Lifetime: a process on each server, any number at a time. Invariant: it remembers nothing that is not in the store, so
+one that dies is replaced by any other; machines go on with what they have when all are gone.
 """

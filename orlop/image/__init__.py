@@ -2,8 +2,10 @@
 
     packages   mkosi installs them into a tree, with the files of os/mkosi.extra            (tree)
     prune      what os/prune does not keep goes, with the libraries nothing needs any more   (prune, elf)
+    zones      the time zones that configurations may name are there                         (zones)
     factory    /etc becomes /usr/share/factory/etc; os-release says what this is             (factory)
     initrd     the few programs and modules that find /usr and make /var                     (initrd)
+    contents   which component each file is from; the licences' texts                        (contents)
     seal       erofs of /usr, its verity tree, the UKI that carries the root hash            (seal)
     disk       a GPT with the ESP, slot A, an empty slot B                                   (seal)
 

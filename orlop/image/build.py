@@ -6,33 +6,33 @@ to the newest. A build whose inputs equal those of the latest image returns that
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import json
 import os
 import shutil
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from orlop.errors import BadInput, Missing
-from orlop.files import locked, made_beside, need_space, remove_tree, write_atomic
-from orlop.image import keys, runtime
+from orlop.built import latest, point_latest, read_manifest, versions, write_contents, write_manifest
+from orlop.errors import BadInput
+from orlop.files import locked, made_beside, need_space, remove_tree, usual_umask
+from orlop.image import keys, nodes, roots, runtime, sources, zones
+from orlop.image.apart import set_apart
+from orlop.image.contents.collect import MOVED, Collector
 from orlop.image.factory import make_factory, only_usr
 from orlop.image.index import make_index, write_index
 from orlop.image.initrd import make_initrd, unpack_modules
 from orlop.image.inspect import describe
-from orlop.image.prune import packages_left, prune, strip_setuid, walk
+from orlop.image.prune import prune, read_list, strip_setuid, walk
 from orlop.image.seal import Sealed, keep_command_line, make_disk, make_uki, seal_usr
 from orlop.image.tree import make_tree
-from orlop.model.version import Version
+from orlop.model.words.version import Version
 from orlop.sdk.tree import ensure, wanted_key
 from orlop.steps import Steps
 from orlop.workspace import Workspace
 
 NEEDED_BYTES = 4_000_000_000
-MANIFEST = "manifest.json"
-LATEST = "latest"
-IGNITION = "usr/lib/dracut/modules.d/30ignition/ignition"  # where Debian keeps it, for another initrd than ours
 
 
 def build(
@@ -46,11 +46,12 @@ def build(
     """
     trusted = keys.find(ws, root)
     ensure(ws, steps)
+    key = input_key(ws, trusted)
+    if not clean and (have := _up_to_date(ws, key, version)):  # whoever only asks holds up nobody
+        steps.note(f"image {have.name} is up to date")
+        return have
     with locked(ws.state / "image.lock", "the image builder"):
-        key = input_key(ws, trusted)
-        have = latest(ws)
-        if have and not clean and manifest(have)["inputs"] == key and version in (None, Version.parse(have.name)):
-            steps.note(f"image {have.name} is up to date")
+        if not clean and (have := _up_to_date(ws, key, version)):
             return have
         version = version or next_version(ws)
         if (ws.images / str(version)).exists():
@@ -64,10 +65,22 @@ def build(
         need_space(ws.state, NEEDED_BYTES, "building the image")
         with steps.step(f"Building image {version}"), made_beside(ws.images / str(version)) as folder:
             make_image(ws, steps, folder, version, key, trusted=trusted)
-        _point_latest(ws, version)
+        point_latest(ws, version)
     return ws.images / str(version)
 
 
+def _up_to_date(ws: Workspace, key: str, version: Version | None) -> Path | None:
+    """The newest image when it was made from these inputs, and is the version that is asked for if any is."""
+    have = latest(ws)
+    if have is None or version not in (None, Version.parse(have.name)):
+        return None
+    with contextlib.suppress(BadInput):  # a damaged one is not what anybody wants
+        if read_manifest(have).inputs == key:
+            return have
+    return None
+
+
+@usual_umask()
 def make_image(
     ws: Workspace,
     steps: Steps,
@@ -87,22 +100,29 @@ def make_image(
     work = folder / "work"
     work.mkdir()
     with steps.step("Installing packages"):
-        made = make_tree(ws, ws.os_tree, work / "mkosi", epoch=version.epoch, name=packages_from, args=args)
-    tree = made.root
+        package_tree = make_tree(ws, ws.os_tree, work / "mkosi", epoch=version.epoch, name=packages_from, args=args)
+    tree = package_tree.root
+    made_of = sources.made_of(ws.root)
     kernel = kernel_release(tree)
-    build_id = hashlib.sha256(f"{key} {made.packages}".encode()).hexdigest()[:16]
+    collector = Collector.read(ws, tree)
+    build_id = hashlib.sha256(f"{key} {package_tree.packages}".encode()).hexdigest()[:16]
     with steps.step("Making the Python tree of the node's programs"):
         python = runtime.install(ws, tree)
     with steps.step("Removing what nothing uses"):
         shutil.copy2(tree / "usr/lib/modules" / kernel / "vmlinuz", work / "vmlinuz")
-        os.rename(tree / IGNITION, tree / "usr/lib/orlop/ignition/ignition")
-        unpack_modules(ws, tree, kernel)
+        for path, packaged in MOVED.items():
+            (tree / path).parent.mkdir(parents=True, exist_ok=True)
+            os.rename(tree / packaged, tree / path)
+        unpack_modules(ws, tree, kernel, read_list(ws.os_tree / "prune" / "modules.list"))
+        nodes.write(tree, kernel)
+        set_apart(tree)
         prune(tree, ws.os_tree / "prune")
+        zones.check(tree)
         strip_setuid(tree)
         runtime.link_libraries(tree)
+        roots.finish_etcd(tree)
         if trusted is not None:
             keys.install(tree, trusted)
-        packages = packages_left(tree, made.packages)
     with steps.step(f"Making the initrd for Linux {kernel}"):
         initrd = work / "initrd.cpio.zst"
         release = tree / "usr/lib/os-release"
@@ -111,16 +131,20 @@ def make_image(
         keep_command_line(ws, tree)
         make_factory(tree, ws.os_tree / "prune", version, build_id)
         only_usr(tree)
+        collector.install_texts(tree)
         sealed = seal_usr(ws, tree, folder, version)
     with steps.step("Making the UKI and the disk"):
         make_uki(ws, sealed, kernel=work / "vmlinuz", release=kernel, initrd=initrd, os_release=release)
         make_disk(ws, sealed, work)
     with steps.step("Describing the image"):
-        write_index(folder, make_index(folder, version, sealed.roothash))
-        about = describe(ws, tree, sealed, packages, kernel=kernel, inputs=key, build_id=build_id, initrd=initrd)
+        write_index(folder, make_index(folder, version, sealed.root_hash))
+        sources.write(folder, made_of)
+        contents = collector.contents(ws, tree, version)
+        write_contents(folder, contents)
+        about = describe(ws, tree, sealed, contents, kernel=kernel, inputs=key, build_id=build_id, initrd=initrd)
         about["root_keys"] = hashlib.sha256(trusted).hexdigest() if trusted is not None else None
         about["runtime"] = python | {"bytes": runtime.sealed_bytes(ws, tree, work)}
-        write_atomic(folder / MANIFEST, json.dumps(about, indent=2) + "\n")
+        write_manifest(folder, about)
     remove_tree(work)
     return sealed
 
@@ -147,70 +171,15 @@ def input_key(ws: Workspace, trusted: bytes | None = None) -> str:
 
 def kernel_release(tree: Path) -> str:
     """The one kernel in the tree. Raises BadInput when there is none, or more than one."""
-    found = sorted(p.parent.name for p in tree.glob("usr/lib/modules/*/vmlinuz"))
-    if len(found) != 1:
-        raise BadInput(f"the image must have one kernel, its packages bring {len(found)}: {', '.join(found) or 'none'}")
-    return found[0]
-
-
-def versions(ws: Workspace) -> list[Version]:
-    """Every image that is there, oldest first."""
-    there = ws.images.iterdir() if ws.images.is_dir() else ()
-    whole = (p for p in there if not p.is_symlink() and not p.name.startswith(".") and (p / MANIFEST).is_file())
-    return sorted(Version.parse(p.name) for p in whole)
+    releases = sorted(p.parent.name for p in tree.glob("usr/lib/modules/*/vmlinuz"))
+    if len(releases) != 1:
+        raise BadInput(
+            f"the image must have one kernel, its packages bring {len(releases)}: {', '.join(releases) or 'none'}"
+        )
+    return releases[0]
 
 
 def next_version(ws: Workspace) -> Version:
     """Today's next number."""
     today = datetime.now(UTC).date()
     return Version(today, max((v.number for v in versions(ws) if v.day == today), default=0) + 1)
-
-
-def latest(ws: Workspace) -> Path | None:
-    """The folder of the image built last, or None."""
-    link = ws.images / LATEST
-    return link.resolve() if (link / MANIFEST).is_file() else None
-
-
-def find(ws: Workspace, version: str | None) -> Path:
-    """The folder of the image `version`, or of the latest. Raises Missing."""
-    folder = ws.images / str(Version.parse(version)) if version else latest(ws)
-    if folder is None or not (folder / MANIFEST).is_file():
-        have = ", ".join(map(str, versions(ws))) or "none"
-        raise Missing(
-            f"there is no image {version}" if version else "no image has been built",
-            hint=f"orlop image build (there are: {have})",
-        )
-    return folder
-
-
-def manifest(folder: Path) -> dict[str, object]:
-    """What `describe` wrote for the image in `folder`. Raises BadInput when it cannot be read."""
-    try:
-        about = json.loads((folder / MANIFEST).read_text())
-    except (OSError, ValueError) as e:
-        raise BadInput(
-            f"the image in {folder} is damaged: {MANIFEST} cannot be read ({e})",
-            hint=f"orlop image rm {folder.name}, then orlop image build",
-        ) from None
-    if not isinstance(about, dict):
-        raise BadInput(f"the image in {folder} is damaged: {MANIFEST} holds no object")
-    return about
-
-
-def remove(ws: Workspace, version: Version) -> None:
-    """Remove an image; `latest` then points to the newest that is left. Raises Missing."""
-    with locked(ws.state / "image.lock", "the image builder"):
-        remove_tree(find(ws, str(version)))
-        left = versions(ws)
-        if left:
-            _point_latest(ws, left[-1])
-        else:
-            remove_tree(ws.images / LATEST)
-
-
-def _point_latest(ws: Workspace, version: Version) -> None:
-    fresh = ws.images / ".making-latest"
-    fresh.unlink(missing_ok=True)
-    fresh.symlink_to(str(version))
-    os.rename(fresh, ws.images / LATEST)

@@ -19,8 +19,9 @@ from elftools.elf.sections import NoteSection
 from elftools.elf.segments import InterpSegment
 
 from orlop.errors import BadInput
+from orlop.model.words.arch import BUILT
 
-LIBRARY_DIRS = ("usr/lib/x86_64-linux-gnu", "usr/lib")
+LIBRARY_DIRS = (f"usr/lib/{BUILT.libraries}", "usr/lib")
 _DLOPEN_TYPE = 0x407C0C0A
 
 
@@ -105,12 +106,12 @@ class Libraries:
         Raises BadInput naming the program when a needed library is not in the tree.
         """
         todo = list(paths)
-        found: set[str] = set()
+        reached: set[str] = set()
         while todo:
             path = todo.pop()
-            if path in found:
+            if path in reached:
                 continue
-            found.add(path)
+            reached.add(path)
             full = self.root / path
             if full.is_symlink():
                 todo.append(link_target(self.root, path))
@@ -131,7 +132,7 @@ class Libraries:
                 todo.append(lib)
             if optional:
                 todo += [lib for s in needs.optional if (lib := self.find(s, needs.runpath))]
-        return found
+        return reached
 
 
 def canonical(path: str) -> str:

@@ -12,10 +12,11 @@ from pathlib import Path
 
 from orlop.files import remove_tree
 from orlop.image.prune import read_list
-from orlop.model.version import Version
+from orlop.model.words.version import Version
 
 NAME = "Orlop"
 ETC_REMOVE = "etc.list"
+SYSEXT_LEVEL = 1  # a system extension that names it fits every version; raised when that is no longer true
 
 
 def os_release(version: Version, build_id: str) -> str:
@@ -31,7 +32,13 @@ def os_release(version: Version, build_id: str) -> str:
         "IMAGE_ID=orlop\n"
         f"IMAGE_VERSION={version}\n"
         "DEFAULT_HOSTNAME=orlop\n"
+        f"SYSEXT_LEVEL={SYSEXT_LEVEL}\n"
     )
+
+
+def initrd_release() -> str:
+    """The same for the initrd. It says no version: the UKI does, and an initrd that did would change with each."""
+    return f'NAME="{NAME}"\nID=orlop\nID_LIKE=debian\nPRETTY_NAME="{NAME}\'s initrd"\nIMAGE_ID=orlop\n'
 
 
 def make_factory(tree: Path, lists: Path, version: Version, build_id: str) -> None:

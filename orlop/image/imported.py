@@ -1,9 +1,12 @@
 """Run by the image's own Python: import modules, then copy the files that took, compiled, to another folder.
 
+With ALONE nothing is imported: the files of ours that are named are stored as they would be then, and no others.
+
 Why by importing: what a module of the standard library imports depends on the interpreter that runs it. What is built
 into the interpreter, or frozen in it, takes no file.
 
-Modules of the standard library and of others are stored as bytecode alone: smaller, and no look at a source. Ours keep
+Modules of the standard library and of others are stored as bytecode alone: smaller, and no look at a source. The
+standard library's is as with -OO: nobody asks for its docstrings, which are a megabyte of a process's memory. Ours keep
 their source beside it, so that a traceback shows the lines. The bytecode holds no time and is not compared with its
 source: both are in an image that does not change.
 
@@ -18,6 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
 
+ALONE = "--alone"
 LANDMARK = "os"  # frozen, but its file is how the interpreter finds its library
 
 
@@ -50,6 +54,14 @@ def main(to: str, named: str, top: str, others: str, absent: str, *names: str) -
     print(json.dumps(report))  # noqa: T201
 
 
+def alone(to: str, named: str, top: str, *paths: str) -> None:
+    """Store the files `paths`, which are relative to `top`, in the library folder `to`, called `named` as in `main`."""
+    from pathlib import Path
+
+    for path in paths:
+        _store(Path(top) / path, Path(to), named, Path(top), ())
+
+
 def _import(name: str) -> None:
     try:
         __import__(name)
@@ -68,6 +80,7 @@ def _store(path: Path, to: Path, named: str, top: Path, bases: tuple[Path, ...])
     import shutil
 
     own = path.is_relative_to(top / "orlop")
+    library = not own and path.is_relative_to(bases[-1])
     place = path.relative_to(top if own else next(base for base in bases if path.is_relative_to(base)))
     target = to / place
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -76,8 +89,14 @@ def _store(path: Path, to: Path, named: str, top: Path, bases: tuple[Path, ...])
     if path.suffix == ".py":
         compiled = importlib.util.cache_from_source(str(target)) if own else str(target.with_suffix(".pyc"))
         mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
-        py_compile.compile(str(path), compiled, f"{named}/{place}", doraise=True, optimize=0, invalidation_mode=mode)
+        level = 2 if library else 0  # packages of others may rely on their asserts
+        py_compile.compile(
+            *(str(path), compiled, f"{named}/{place}"), doraise=True, optimize=level, invalidation_mode=mode
+        )
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    if sys.argv[1] == ALONE:
+        alone(*sys.argv[2:])
+    else:
+        main(*sys.argv[1:])

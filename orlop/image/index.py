@@ -1,7 +1,7 @@
 """Write an image's index beside its artifacts: `orlop_<version>.index.json`.
 
 The index is made from the finished files, read once each, and depends on nothing else: the same files always give the
-same index. See `orlop.model.index` for what it says.
+same index. See `orlop.model.release.index` for what it says.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from pathlib import Path
 
 from orlop.errors import Missing
 from orlop.files import write_atomic
-from orlop.model.index import BLOCK, PARTS, Blob, Index, Part, Patch, encode, file_name, index_name
-from orlop.model.version import Version
+from orlop.model.release.index import BLOCK, PARTS, Blob, Index, Part, Patch, encode, file_name, index_name
+from orlop.model.words.version import Version
 
 _READ = 256 * BLOCK
 

@@ -10,18 +10,20 @@ from __future__ import annotations
 import lzma
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from orlop.errors import BadInput
 from orlop.image.elf import Libraries, canonical
-from orlop.image.prune import broken_units, walk
+from orlop.image.factory import initrd_release
+from orlop.image.prune import broken_units, remove_modules, walk
 from orlop.sdk.run import sdk_run
 from orlop.workspace import Workspace
 
 TOP_DIRS = ("dev", "etc", "proc", "run", "sys", "sysroot", "sysusr", "tmp", "var", "var/tmp")
 ZSTD = ("-15", "-T0")
+TEXTS = ("modules.alias", "modules.symbols")  # kmod reads the indexes made of them, which are beside them
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ def make_initrd(ws: Workspace, tree: Path, kernel: str, out: Path, *, epoch: int
         _copy(tree, stage, path)
     _copy_modules(ws, tree, stage, kernel, wanted.modules)
     shutil.copytree(ws.os_tree / "initrd" / "tree", stage, symlinks=True, dirs_exist_ok=True)
+    (stage / "usr/lib/os-release").write_text(initrd_release())
     if broken := broken_units(stage, tree):
         raise BadInput(f"os/initrd/files.list: {', '.join(f'{unit} starts {exe}' for unit, exe in broken.items())}")
     (stage / "init").symlink_to("usr/lib/systemd/systemd")
@@ -88,11 +91,11 @@ def make_initrd(ws: Workspace, tree: Path, kernel: str, out: Path, *, epoch: int
 def program_files(tree: Path, wanted: Wanted) -> set[str]:
     """The listed paths with all they need. Raises BadInput for a pattern that matches nothing."""
     libraries = Libraries(tree)
-    found: set[str] = set()
+    files: set[str] = set()
     missing = []
     for pattern in wanted.paths:
         matches = [str(p.relative_to(tree)) for p in tree.glob(pattern)]
-        found.update(matches)
+        files.update(matches)
         if not matches:
             missing.append(pattern)
     if missing:
@@ -101,8 +104,8 @@ def program_files(tree: Path, wanted: Wanted) -> set[str]:
         lib = libraries.find(soname)
         if lib is None:
             raise BadInput(f"os/initrd/files.list: library {soname} is not in the image")
-        found.add(lib)
-    return libraries.closure(found, optional=False)
+        files.add(lib)
+    return libraries.closure(files, optional=False)
 
 
 def _copy(tree: Path, stage: Path, path: str) -> None:
@@ -127,27 +130,48 @@ def module_closure(deps: str, names: Iterable[str], builtin: str = "") -> list[s
         table[path] = rest.split()
         by_name[module_name(path)] = path
     built_in = {module_name(line) for line in builtin.splitlines()}
-    found: set[str] = set()
+    modules: set[str] = set()
     for name in names:
         if name in built_in:
             continue
         if name not in by_name:
             raise BadInput(f"os/initrd/files.list: this kernel has no module {name}")
-        found.update([by_name[name], *table[by_name[name]]])
-    return sorted(found)
+        modules.update([by_name[name], *table[by_name[name]]])
+    return sorted(modules)
 
 
 def module_name(path: str) -> str:
     return path.rsplit("/", 1)[-1].split(".ko", 1)[0].replace("-", "_")
 
 
-def unpack_modules(ws: Workspace, tree: Path, kernel: str) -> None:
-    """Store the tree's modules uncompressed: /usr is compressed as a whole, and deltas between releases stay small."""
-    for path in walk(tree / "usr/lib/modules" / kernel):
+def unpack_modules(ws: Workspace, tree: Path, kernel: str, unwanted: Sequence[str]) -> None:
+    """Store the tree's modules uncompressed, without the `unwanted`, which are what os/prune/modules.list says.
+
+    Uncompressed, because /usr is compressed as a whole, and deltas between releases stay small. Raises BadInput when a
+    module that is left needs an unwanted one.
+    """
+    base = tree / "usr/lib/modules" / kernel
+    for path in walk(base):
         if path.name.endswith(".ko.xz"):
             path.with_suffix("").write_bytes(lzma.decompress(path.read_bytes()))
             path.unlink()
     run_depmod(ws, tree, kernel)
+    remove_modules(tree, unwanted)
+    left = {str(path.relative_to(base)) for path in walk(base) if path.suffix == ".ko"}
+    if lost := without_what_they_need((base / "modules.dep").read_text(), left):
+        raise BadInput(
+            f"os/prune/modules.list removes what is needed: {', '.join(f'{m} by {who}' for who, m in lost.items())}",
+            hint="remove both, or keep both: a line that begins with ! keeps a module",
+        )
+    run_depmod(ws, tree, kernel)
+    for name in TEXTS:
+        (base / name).unlink()
+
+
+def without_what_they_need(deps: str, left: Collection[str]) -> dict[str, str]:
+    """module → one that it depends on, where only the first is `left`. `deps` is the text of modules.dep."""
+    table = (line.partition(":") for line in deps.splitlines())
+    return {name: need for name, _, needs in table if name in left for need in needs.split() if need not in left}
 
 
 def run_depmod(ws: Workspace, tree: Path, kernel: str) -> None:

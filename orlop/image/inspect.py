@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import stat
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from orlop.image import runtime
+from orlop.image.interpreters import interpreters
 from orlop.image.prune import executables, walk
 from orlop.image.seal import Sealed
+from orlop.model.contents.contents import KINDS, ImageContents
 from orlop.sdk.run import sdk_run
 from orlop.workspace import Workspace
-
-# programs that run text they are given, by the names they are installed under
-INTERPRETERS = re.compile(
-    r"(sh|dash|bash|rbash|ksh\w*|mksh|zsh|fish|csh|tcsh|busybox|perl[\d.]*|python[\d.]*|ruby[\d.]*|lua(jit)?[\d.]*|node(js)?|"
-    r"php[\d.]*|tclsh[\d.]*|expect|guile[\d.]*|gawk|mawk|awk|nawk|original-awk|bc|dc|gdb|jq|java|mono|deno|bun)"
-)
 
 
 def describe(
     ws: Workspace,
     tree: Path,
     sealed: Sealed,
-    packages: Sequence[tuple[str, str]],
+    contents: ImageContents,
     *,
     kernel: str,
     inputs: str,
@@ -40,7 +34,7 @@ def describe(
         "build_id": build_id,
         "inputs": inputs,
         "kernel": kernel,
-        "roothash": sealed.roothash,
+        "roothash": sealed.root_hash,
         "payload_bytes": sealed.payload_bytes,
         "usr_bytes": sealed.usr.stat().st_size,
         "verity_bytes": sealed.verity.stat().st_size,
@@ -49,10 +43,12 @@ def describe(
         "image_bytes": sealed.disk.stat().st_size,
         "image_zstd_bytes": zstd_size(ws, sealed.disk),
         "sha256": {p.name: sha256(p) for p in (sealed.usr, sealed.verity, sealed.uki)},
-        "packages": [{"name": name, "version": version} for name, version in packages],
+        "packages": [{"name": c.name, "version": c.version} for c in contents.components if c.kind == "deb"],
+        "components": {kind: sum(c.kind == kind for c in contents.components) for kind in KINDS},
+        "licences": contents.known_licences(),
         "executables": sorted(on_path),
         "setuid": setuid_files(tree),
-        "interpreters": interpreters(tree),
+        "interpreters": interpreters(tree, tree / runtime.PLACE),
         "units": enabled_units(tree),
     }
 
@@ -63,23 +59,6 @@ def setuid_files(tree: Path) -> list[str]:
         for path in walk(tree)
         if stat.S_ISREG(mode := path.lstat().st_mode) and mode & (stat.S_ISUID | stat.S_ISGID)
     ]
-
-
-def interpreters(tree: Path) -> list[str]:
-    """Interpreters the host can find, by name; several names of one program count once, under the shortest.
-
-    The private one of the node's programs is not among them, and has a figure of its own in the manifest.
-    """
-    found: dict[Path, str] = {}
-    for path in walk(tree / "usr"):
-        if path.is_relative_to(tree / runtime.PLACE):
-            continue
-        mode = path.stat().st_mode if path.exists() else 0
-        if stat.S_ISREG(mode) and mode & 0o111 and INTERPRETERS.fullmatch(path.name):
-            real = path.resolve()
-            if real not in found or len(path.name) < len(found[real]):
-                found[real] = path.name
-    return sorted(found.values())
 
 
 def enabled_units(tree: Path) -> list[str]:

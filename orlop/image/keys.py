@@ -10,7 +10,6 @@ check here.
 from __future__ import annotations
 
 import os
-from datetime import UTC, datetime
 from pathlib import Path
 
 from orlop.errors import BadInput
@@ -24,7 +23,7 @@ VARIABLE = "ORLOP_ROOT"
 
 
 def find(ws: Workspace, given: Path | None = None) -> bytes | None:
-    """The root that an image is to have. Raises BadInput when there is one, and it is none."""
+    """The root that an image is to have. Raises BadInput when there is one, and it is not valid."""
     named = given or (Path(name) if (name := os.environ.get(VARIABLE)) else None)
     path = named or ws.os_tree / "root.json"
     if named is None and not path.exists():
@@ -33,9 +32,7 @@ def find(ws: Workspace, given: Path | None = None) -> bytes | None:
     try:
         with path.open("rb") as f:
             raw = f.read(verify.MAX_ROOT + 1)
-        if len(raw) > verify.MAX_ROOT:
-            raise Refused(f"it has more than {verify.MAX_ROOT} bytes")
-        verify.start(raw, datetime.now(UTC))
+        verify.given_root(raw)
     except OSError as e:
         raise BadInput(f"{path} cannot be read: {e.strerror}", hint=hint) from None
     except Refused as e:

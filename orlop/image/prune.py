@@ -13,12 +13,10 @@ from pathlib import Path
 
 from orlop.errors import BadInput
 from orlop.files import remove_tree
-from orlop.image.elf import LIBRARY_DIRS, Libraries, canonical, is_elf, link_target
+from orlop.image.elf import LIBRARY_DIRS, Libraries, is_elf, link_target
 
 IMAGE_USR = "BindReadOnlyPaths=/sysroot/usr:/usr"  # in a unit of the initrd: it runs programs of the image
 PATH_DIRS = ("usr/bin", "usr/sbin")
-# what a package is in the image for, where that is not a file of its own but one made when it was installed
-MADE_BY = {"ca-certificates": "etc/ssl/certs/ca-certificates.crt"}
 # opened by name at run time, by the C library, OpenSSL or PAM, without a note that says so
 OPENED_BY_NAME = ("libnss_*.so.*", "libgcc_s.so.1")
 
@@ -43,14 +41,24 @@ def prune(tree: Path, lists: Path) -> None:
     remove_empty_dirs(tree / "usr")
 
 
+def remove_modules(tree: Path, patterns: Iterable[str]) -> None:
+    """Remove the kernel modules, or whole folders of them, that `patterns` match and no pattern after a ! does."""
+    words = list(patterns)
+    for base in sorted(tree.glob("usr/lib/modules/*/kernel")):
+        kept = {path for word in words if word.startswith("!") for path in base.glob(word[1:])}
+        gone = {path for word in words if not word.startswith("!") for path in base.glob(word)}
+        for path in sorted(gone - kept):
+            remove_tree(path)
+
+
 def executables(tree: Path) -> dict[str, Path]:
     """name → path of everything on PATH in the tree; /usr/bin comes before /usr/sbin."""
-    found: dict[str, Path] = {}
+    programs: dict[str, Path] = {}
     for folder in PATH_DIRS:
         base = tree / folder
         for path in sorted(base.iterdir()) if base.is_dir() else ():
-            found.setdefault(path.name, path)
-    return found
+            programs.setdefault(path.name, path)
+    return programs
 
 
 def keep_executables(tree: Path, names: set[str]) -> None:
@@ -128,22 +136,6 @@ def remove_empty_dirs(top: Path) -> None:
     for folder, _, _ in os.walk(top, topdown=False):
         if not os.listdir(folder) and Path(folder) != top:
             os.rmdir(folder)
-
-
-def packages_left(tree: Path, packages: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
-    """Those of `packages` (name, version) that still have a file or link in /usr, by dpkg's own lists of files.
-
-    A package all of whose files were removed is not in the image, and must not be in a list of what is.
-    """
-    info = tree / "var/lib/dpkg/info"
-    left = []
-    for name, version in packages:
-        lists = [*info.glob(f"{name}.list"), *info.glob(f"{name}:*.list")]
-        paths = (canonical(line.lstrip("/")) for file in lists for line in file.read_text().splitlines())
-        made = name in MADE_BY and (tree / MADE_BY[name]).is_file()
-        if made or any(p.startswith("usr/") and ((tree / p).is_symlink() or (tree / p).is_file()) for p in paths):
-            left.append((name, version))
-    return tuple(left)
 
 
 def strip_setuid(tree: Path) -> None:

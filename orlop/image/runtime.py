@@ -15,26 +15,30 @@ import ast
 import importlib.metadata
 import importlib.util
 import json
-import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from orlop.errors import BadInput, Missing
-from orlop.image.elf import Libraries
+from orlop.image import roots
+from orlop.image.imported import ALONE
 from orlop.image.prune import walk
 from orlop.image.seal import EROFS
+from orlop.model.words.arch import BUILT
 from orlop.sdk.run import sdk_run
 from orlop.workspace import Workspace
 
 PLACE = "usr/lib/orlop/runtime"
 PYTHON = "usr/bin/python3.13"
 LIBRARY = "usr/lib/python3.13"
+OPENSSL = "usr/bin/openssl"  # what signs certificates; orlop.node.cluster starts it
 ENTRY = "orlop.node"
+ROOMS = ("node", "control")  # whose programs run in it
 TOP = Path(__file__).parent.parent
 IMPORTED = Path(__file__).with_name("imported.py")
 
@@ -44,6 +48,7 @@ LATE = (
     "encodings.utf_16_le",  # of a partition's label
     "_strptime",  # of a moment in a document
     "tuf.api.serialization.json",  # whenever metadata is read
+    "uvicorn.lifespan.off",  # named in a table of its own
     *("encodings.idna", "stringprep", "unicodedata"),  # of a host name, whenever one is looked up
     *("traceback", "runpy", "pkgutil"),  # python -m, and what prints a defect
     *("shutil", "locale"),  # the width of the terminal and the language, which argparse asks for
@@ -55,16 +60,13 @@ ABSENT = (
 # Packages that node programs may import beside the standard library and ours. They come from the environment that the
 # builder runs in: pure Python, pinned by hash in requirements/, the very files that the tests ran with. Debian's are
 # other versions, and bring `cryptography`; without it Ed25519 is verified in Python: 8 ms each, a handful a check.
-THIRD_PARTY = frozenset({"securesystemslib", "tuf"})
+# The control plane's: a web server and what it leans on. Only orlop.control imports them.
+SERVED_BY = frozenset({"anyio", "click", "h11", "sniffio", "starlette", "uvicorn"})
+THIRD_PARTY = frozenset({"securesystemslib", "tuf"}) | SERVED_BY
 # where systemd mounts what a system container sees; the root itself is read-only, so they must be there
-EMPTY_DIRS = (
-    *("boot", "dev", "etc", "home", "mnt", "proc", "root", "run", "sys", "tmp"),
-    *("var/cache", "var/lib", "var/log", "var/tmp"),
-    "usr/share/zoneinfo",
-)
+EMPTY_DIRS = (*roots.EMPTY_DIRS, *("boot", "home", "mnt", "root"), "usr/share/zoneinfo")
 # opened by the C library when a thread is ended from outside, as the interpreter does at its exit; aborts without
-OPENED_BY_NAME = "usr/lib/x86_64-linux-gnu/libgcc_s.so.1"
-LINKS = {"bin": "usr/bin", "sbin": "usr/bin", "lib": "usr/lib", "lib64": "usr/lib64"}
+OPENED_BY_NAME = f"usr/lib/{BUILT.libraries}/libgcc_s.so.1"
 
 
 @dataclass(frozen=True)
@@ -76,24 +78,30 @@ class Modules:
 
 
 def ours(top: Path = TOP) -> Modules:
-    """Every module of ENTRY and what they lead to, by reading the sources, imports inside functions included.
+    """Every module of ENTRY and what they lead to; errors as `reached`. `top` is the folder of the package `orlop`."""
+    paths = (path for room in ROOMS for path in sorted((top / room).rglob("*.py")))
+    return reached(top, [module_name(top, path) for path in paths])
 
-    `top` is the folder of the package `orlop`. Raises BadInput for an import that is not there or not allowed.
+
+def reached(top: Path, names: Iterable[str]) -> Modules:
+    """The modules `names` and what they lead to, by reading the sources, imports inside functions included.
+
+    Raises BadInput for an import that is not there or not allowed, or a source that is not valid Python.
     """
-    todo = [module_name(top, path) for path in sorted((top / "node").rglob("*.py"))]
-    found: dict[str, Path] = {}
+    todo = list(names)
+    ours: dict[str, Path] = {}
     others: set[str] = set()
     while todo:
         name = todo.pop()
-        if name in found:
+        if name in ours:
             continue
         path = module_file(top, name)
         if path is None:
             raise BadInput(f"the node's programs import {name}, which is not there")
-        found[name] = path
+        ours[name] = path
         if "." in name:
             todo.append(name.rpartition(".")[0])
-        for imported in imports(path.read_text()):
+        for imported in _imports_of(path):
             if imported.partition(".")[0] != top.name:
                 others.add(imported)
             elif module_file(top, imported):
@@ -105,7 +113,7 @@ def ours(top: Path = TOP) -> Modules:
             f"the node's programs import {', '.join(sorted(unknown))}, which is not in their Python",
             hint="do without, or name it in THIRD_PARTY of orlop/image/runtime.py, if it is nothing but Python",
         )
-    return Modules(dict(sorted(found.items())), frozenset(others))
+    return Modules(dict(sorted(ours.items())), frozenset(others))
 
 
 def module_name(top: Path, path: Path) -> str:
@@ -121,18 +129,26 @@ def module_file(top: Path, name: str) -> Path | None:
     return None
 
 
-def imports(source: str) -> set[str]:
+def _imports_of(path: Path) -> frozenset[str]:
+    try:
+        return imports(path.read_text())
+    except SyntaxError as e:
+        raise BadInput(f"{path}, line {e.lineno}: {e.msg}") from None
+
+
+@cache  # the same sources are asked about for one program after another
+def imports(source: str) -> frozenset[str]:
     """The modules a source text names in import statements; `from a import b` gives `a.b`, which may be no module.
 
     What stands under `if TYPE_CHECKING:` is never run and is left out, and so is __future__.
     """
-    found: set[str] = set()
+    modules: set[str] = set()
     for node in _run(ast.parse(source)):
         if isinstance(node, ast.Import):
-            found.update(alias.name for alias in node.names)
+            modules.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and node.module != "__future__":
-            found.update(f"{node.module}.{alias.name}" for alias in node.names)
-    return found
+            modules.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return frozenset(modules)
 
 
 def _run(node: ast.AST) -> Iterator[ast.AST]:
@@ -145,18 +161,18 @@ def _run(node: ast.AST) -> Iterator[ast.AST]:
 
 def third_party() -> dict[str, Path]:
     """Where the builder's own copy of each of the packages is. Raises Missing."""
-    found = {}
+    files = {}
     for name in sorted(THIRD_PARTY):
         spec = importlib.util.find_spec(name)
         if spec is None or not spec.submodule_search_locations:
             raise Missing(f"the Python package {name} is not installed, and goes into the image", hint="make setup")
-        found[name] = Path(spec.submodule_search_locations[0])
-    return found
+        files[name] = Path(spec.submodule_search_locations[0])
+    return files
 
 
-def sources() -> Iterator[tuple[str, Path]]:
+def sources(top: Path = TOP) -> Iterator[tuple[str, Path]]:
     """Every Python file that may go into the runtime, with a name that does not say where it is on this computer."""
-    yield from ours().ours.items()
+    yield from ours(top).ours.items()
     for name, folder in third_party().items():
         for path in sorted(folder.rglob("*.py")):
             yield f"{name}/{path.relative_to(folder)}", path
@@ -171,7 +187,8 @@ def install(ws: Workspace, tree: Path) -> dict[str, Any]:
     mine = ours()
     place = tree / PLACE
     (place / PYTHON).parent.mkdir(parents=True)
-    shutil.copy2(tree / PYTHON, place / PYTHON)
+    for program in (PYTHON, OPENSSL):
+        shutil.copy2(tree / program, place / program)
     named = f"/{PLACE}/{LIBRARY}"
     with tempfile.TemporaryDirectory(prefix="third-party-", dir=tree.parent) as others:
         for name, folder in third_party().items():
@@ -181,7 +198,7 @@ def install(ws: Workspace, tree: Path) -> dict[str, Any]:
             ",".join(ABSENT),
             *sorted({*mine.ours, *mine.others, *LATE}),
         ]
-        said = sdk_run(
+        output = sdk_run(
             ws,
             [
                 *("env", "PYTHONHASHSEED=0", "PYTHONDONTWRITEBYTECODE=1"),
@@ -191,27 +208,40 @@ def install(ws: Workspace, tree: Path) -> dict[str, Any]:
             binds=[tree.parent],
             hint="its last line says what cannot be imported, and ABSENT in orlop/image/runtime.py what must not be",
         )
-    about: dict[str, Any] = json.loads(said.splitlines()[-1])
+    about: dict[str, Any] = json.loads(output.splitlines()[-1])
     return about | {"third_party": {name: importlib.metadata.version(name) for name in sorted(THIRD_PARTY)}}
+
+
+def install_ours(ws: Workspace, root: Path, paths: Iterable[str], tree: Path) -> None:
+    """Make in `tree` what `install` makes of these modules of ours, files relative to `root`, and nothing else of it.
+
+    The SDK's interpreter compiles them: it is of the same Debian, so its bytecode is what the image's own makes.
+    """
+    argv: list[str | Path] = [
+        *("env", "PYTHONHASHSEED=0", "PYTHONDONTWRITEBYTECODE=1"),
+        *(f"/{PYTHON}", "-s", "-S", "-P", IMPORTED, ALONE),
+        *(tree / PLACE / LIBRARY, f"/{PLACE}/{LIBRARY}", root),
+        *paths,
+    ]
+    sdk_run(ws, argv, what="compiling the Python modules of the node", binds=[root, tree])
+
+
+def stored(path: str) -> tuple[str, str]:
+    """Where a module of ours, a file relative to the repository, is in an image: its source and its bytecode."""
+    folder, _, name = path.rpartition("/")
+    tag = PYTHON.rpartition("python")[2].replace(".", "")
+    compiled = f"{folder}/__pycache__/{name.removesuffix('.py')}.cpython-{tag}.pyc"
+    return f"{PLACE}/{LIBRARY}/{path}", f"{PLACE}/{LIBRARY}/{compiled}"
 
 
 def link_libraries(tree: Path) -> None:
     """Give the runtime its own names for the libraries its programs need, and the folders a root has."""
     place = tree / PLACE
-    programs = {str(p.relative_to(tree)) for p in walk(place) if p.suffix == ".so" or p == place / PYTHON}
+    programs = [p for p in walk(place) if p.suffix == ".so" or p in (place / PYTHON, place / OPENSSL)]
     opened = {OPENED_BY_NAME} if (tree / OPENED_BY_NAME).is_file() else set()
-    for path in sorted(Libraries(tree).closure(programs | opened, optional=False) - programs):
-        own = place / path
-        own.parent.mkdir(parents=True, exist_ok=True)
-        if (tree / path).is_symlink():
-            own.symlink_to((tree / path).readlink())
-        else:
-            os.link(tree / path, own)
+    roots.link_libraries(tree, place, programs, opened)
     (place / LIBRARY / "lib-dynload").mkdir(exist_ok=True)  # how the interpreter knows its library, empty or not
-    for name in EMPTY_DIRS:
-        (place / name).mkdir(parents=True)
-    for name, target in LINKS.items():
-        (place / name).symlink_to(target)
+    roots.make_folders(place, EMPTY_DIRS)
 
 
 def sealed_bytes(ws: Workspace, tree: Path, work: Path) -> int:
@@ -219,7 +249,7 @@ def sealed_bytes(ws: Workspace, tree: Path, work: Path) -> int:
     out = work / "runtime.erofs"
     sdk_run(
         ws,
-        ["mkfs.erofs", *EROFS, "--exclude-path=usr/lib/x86_64-linux-gnu", "-T0", out, tree / PLACE],
+        ["mkfs.erofs", *EROFS, f"--exclude-path=usr/lib/{BUILT.libraries}", "-T0", out, tree / PLACE],
         what="measuring the Python tree",
         binds=[tree, work],
     )

@@ -1,7 +1,7 @@
 """From a finished tree to what a machine boots: the usr image, its verity tree, the UKI, and a disk with all three.
 
 The root hash of the verity tree is on the UKI's command line and, split in two, it is the UUID of the two partitions:
-that is how the initrd finds them (systemd-veritysetup-generator(8), Discoverable Partitions Specification).
+that is how they are found (Discoverable Partitions Specification), and only on the disk that was booted (OF_BOOTED).
 """
 
 from __future__ import annotations
@@ -14,54 +14,50 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from orlop.built import BuiltImage, ImageFiles
 from orlop.errors import CommandFailed
-from orlop.model.boot import RESET_SORT_KEY
-from orlop.model.version import Version
+from orlop.model.disk.own import IMAGE_DISK, IMAGE_SEED
+from orlop.model.update.boot import RESET_SORT_KEY
+from orlop.model.words.arch import BUILT
+from orlop.model.words.version import Version
 from orlop.sdk.run import sdk_run
 from orlop.workspace import Workspace
 
 EROFS = ("-zlz4hc,12:zstd,level=9", "-C65536", "--all-root", "--quiet")
 HINTS = "erofs-hints"
-STUB = "usr/lib/systemd/boot/efi/linuxx64.efi.stub"
-LOADER = "usr/lib/systemd/boot/efi/systemd-bootx64.efi"
+_EFI = "usr/lib/systemd/boot/efi"
+STUB = f"{_EFI}/{BUILT.efi_stub}"
+LOADER = f"{_EFI}/{BUILT.efi_loader}"
+# where firmware looks on a disk that it has no entry for, and where systemd-boot and its updates are
+ON_ESP = (f"EFI/BOOT/{BUILT.efi_default}", f"EFI/systemd/{BUILT.efi_loader}")
 CMDLINE = "usr/lib/orlop/cmdline"
 # The UKI's second profile, which is a second entry in the boot menu (ADR 0008): its id, its title, what its command
 # line has more, and what it is sorted by there.
 RESET = ("factory-reset", "factory reset", "systemd.factory_reset=1", RESET_SORT_KEY)
+# Where udev shows the partitions of the disk that was booted, and of no other: 65-orlop-disk.rules. On two disks with
+# the same version the UUIDs that follow from its root hash are the same.
+OF_BOOTED = "/dev/disk/orlop/by-partuuid"
+DISK_SIZE = "3G"  # clouds want whole MiB or whole GiB; what no partition takes is a hole in the file
 LOADER_CONF = "timeout 0\neditor no\nauto-entries no\n"
 
 
 @dataclass(frozen=True)
-class Sealed:
-    """The artifacts of one version in `folder`; `roothash` is hexadecimal."""
+class Sealed(ImageFiles):
+    """The artifacts of a version, made; `root_hash` is hexadecimal."""
 
-    folder: Path
-    version: Version
-    roothash: str
+    root_hash: str
 
-    @property
-    def usr(self) -> Path:
-        return self.folder / f"{self.version.usr_label}.usr.raw"
-
-    @property
-    def verity(self) -> Path:
-        return self.folder / f"{self.version.usr_label}.usr-verity.raw"
-
-    @property
-    def uki(self) -> Path:
-        return self.folder / f"{self.version.usr_label}.efi"
-
-    @property
-    def disk(self) -> Path:
-        return self.folder / f"{self.version.usr_label}.raw"
+    @classmethod
+    def of(cls, image: BuiltImage) -> Sealed:
+        return cls(image.folder, image.version, image.root_hash)
 
     @property
     def usr_uuid(self) -> uuid.UUID:
-        return uuid.UUID(self.roothash[:32])
+        return uuid.UUID(self.root_hash[:32])
 
     @property
     def verity_uuid(self) -> uuid.UUID:
-        return uuid.UUID(self.roothash[32:])
+        return uuid.UUID(self.root_hash[32:])
 
     @property
     def payload_bytes(self) -> int:
@@ -109,10 +105,10 @@ def seal_verity(ws: Workspace, folder: Path, version: Version) -> Sealed:
         what="making the verity tree",
         binds=[folder],
     )
-    found = re.search(r"Root hash:\s+([0-9a-f]{64})", out)
-    if not found:
+    match = re.search(r"Root hash:\s+([0-9a-f]{64})", out)
+    if not match:
         raise CommandFailed("veritysetup printed no root hash", code=0, tail=out)
-    return Sealed(folder, version, found[1])
+    return Sealed(folder, version, match[1])
 
 
 def command_words(text: str) -> list[str]:
@@ -122,7 +118,9 @@ def command_words(text: str) -> list[str]:
 
 def command_line(text: str, roothash: str, more: Sequence[str] = ()) -> str:
     """The kernel command line: the words of os/cmdline, `more`, then the root hash."""
-    return " ".join([*command_words(text), *more, f"usrhash={roothash}"])
+    halves = (("data", roothash[:32]), ("hash", roothash[32:]))
+    places = [f"systemd.verity_usr_{name}={OF_BOOTED}/{uuid.UUID(half)}" for name, half in halves]
+    return " ".join([*command_words(text), *more, *places, f"usrhash={roothash}"])
 
 
 def make_uki(
@@ -136,7 +134,7 @@ def make_uki(
     more: Sequence[str] = (),
 ) -> None:
     """Join stub, kernel, initrd and command line into one EFI program, with a second profile for a factory reset."""
-    cmdline = command_line((ws.os_tree / "cmdline").read_text(), sealed.roothash, more)
+    cmdline = command_line((ws.os_tree / "cmdline").read_text(), sealed.root_hash, more)
     reset = _reset_profile(ws, cmdline, os_release, kernel.parent)
     sdk_run(
         ws,
@@ -185,12 +183,13 @@ def make_disk(ws: Workspace, sealed: Sealed, work: Path) -> None:
     (esp / "EFI/systemd").mkdir()
     (esp / "loader").mkdir()
     (esp / "loader/loader.conf").write_text(LOADER_CONF)
-    for name in ("EFI/BOOT/BOOTX64.EFI", "EFI/systemd/systemd-bootx64.efi"):
+    for name in ON_ESP:
         shutil.copyfile(ws.sdk / LOADER, esp / name)
     shutil.copyfile(sealed.uki, esp / "EFI/Linux" / sealed.version.uki_name)
     definitions = work / "disk-definitions"
     definitions.mkdir()
     values = {
+        "DISK_UUID": str(IMAGE_DISK),
         "VERSION": str(sealed.version),
         "USR": str(sealed.usr),
         "USR_UUID": str(sealed.usr_uuid),
@@ -203,9 +202,9 @@ def make_disk(ws: Workspace, sealed: Sealed, work: Path) -> None:
         ws,
         [
             *("env", f"SOURCE_DATE_EPOCH={sealed.version.epoch}"),
-            *("systemd-repart", "--empty=create", "--size=auto", "--dry-run=no", "--offline=yes", "--no-pager"),
+            *("systemd-repart", "--empty=create", f"--size={DISK_SIZE}", "--dry-run=no", "--offline=yes", "--no-pager"),
             *("--definitions", definitions, "--copy-source", work / "disk-root", "--json=off"),
-            *("--seed", str(seed(sealed.version, "disk")), sealed.disk),
+            *("--seed", str(IMAGE_SEED), sealed.disk),
         ],
         what="writing the disk image",
         binds=[sealed.folder, work],

@@ -68,8 +68,8 @@ def make_tree(
     except CommandFailed as e:
         raise CommandFailed(e.message, code=e.code, tail=e.tail, hint=_hint(e.tail)) from None
     manifest = json.loads((output / "tree.manifest").read_text())
-    found = sorted((p["name"], p["version"]) for p in manifest["packages"])
-    return PackageTree(output / "tree", tuple(found))
+    listed = sorted((p["name"], p["version"]) for p in manifest["packages"])
+    return PackageTree(output / "tree", tuple(listed))
 
 
 def _apt_tree(ws: Workspace) -> Path:

@@ -7,22 +7,27 @@ transport. What the units say is Quadlet, as any user of the system would write 
 from __future__ import annotations
 
 import html
-import http.client
 import re
 import time
+from contextlib import closing
+from http import HTTPStatus
 from pathlib import Path
 
 from orlop.errors import TimedOut
 from orlop.lab.nodeconfig import NodeConfig
-from orlop.lab.ports import LOOPBACK
-from orlop.lab.qemu import MEDIA_SERIAL
+from orlop.machines.ports import LOOPBACK
+from orlop.net.dial import Patience
+from orlop.net.errors import NetError
+from orlop.net.exchange import Client
 from orlop.oci import demo
 from orlop.sdk.run import sdk_run
 from orlop.steps import Steps
 from orlop.workspace import Workspace
 
 PORT = demo.PORT
+LARGEST_PAGE = 1 << 20  # bytes
 MOUNT = "/run/media"
+MEDIA_SERIAL = "orlop-media"
 
 _MOUNT_UNIT = f"""\
 [Unit]
@@ -65,10 +70,10 @@ WantedBy=multi-user.target
 """
 
 
-def config() -> NodeConfig:
-    """What a node needs to run the demo."""
-    made = NodeConfig().unit("run-media.mount", _MOUNT_UNIT)
-    return made.quadlet("demo.container", _CONTAINER)
+def config(*, has_disk: bool = True) -> NodeConfig:
+    """What a node needs to run the demo. `has_disk`: its image comes on a disk; else it is laid at the same place."""
+    node_config = NodeConfig().unit("run-media.mount", _MOUNT_UNIT) if has_disk else NodeConfig()
+    return node_config.quadlet("demo.container", _CONTAINER)
 
 
 def make_media(ws: Workspace, steps: Steps, media: Path) -> None:
@@ -86,18 +91,16 @@ def fetch(port: int, path: str = "/", *, timeout: float) -> str:
     until = time.monotonic() + timeout
     last = "nothing was asked"
     while (left := until - time.monotonic()) > 0:
-        connection = http.client.HTTPConnection(LOOPBACK, port, timeout=max(1.0, min(left, 10.0)))
-        try:
-            connection.request("GET", path, headers={"Connection": "close"})
-            answer = connection.getresponse()
-            body = answer.read().decode(errors="replace")
-            if answer.status == http.client.OK:
-                return body
-            last = f"it answered {answer.status} {answer.reason}"
-        except (OSError, http.client.HTTPException) as e:
-            last = f"{type(e).__name__}: {e}"
-        finally:
-            connection.close()
+        with closing(Client(Patience(max(1.0, min(left, 10.0))), direct=True)) as client:
+            try:
+                answer = client.ask(f"http://{LOOPBACK}:{port}{path}")
+                body = answer.whole(LARGEST_PAGE).decode(errors="replace")
+            except NetError as e:
+                last = e.message
+            else:
+                if answer.status == HTTPStatus.OK:
+                    return body
+                last = f"it answered {answer.status}"
         time.sleep(0.2)
     raise TimedOut(
         f"http://{LOOPBACK}:{port}{path} did not answer within {timeout:.0f} s (last: {last})",

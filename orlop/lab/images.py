@@ -12,8 +12,9 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from orlop.built import ImageFiles, find
 from orlop.errors import BadInput, Missing
-from orlop.image.build import find
+from orlop.model.words.version import Version
 from orlop.workspace import Workspace
 
 SECTOR = 512
@@ -22,14 +23,22 @@ _RAW = re.compile(r"orlop_([0-9]{8}\.[0-9]+)\.raw")
 
 
 @dataclass(frozen=True)
-class Image:
+class LabImage:
     """A disk image and its version ("" when its name does not tell)."""
 
     raw: Path
     version: str
 
+    @property
+    def usr(self) -> Path | None:
+        """The /usr of the image, beside its disk in the image's folder; None when there is nothing but the disk."""
+        if not self.version:
+            return None
+        file = ImageFiles(self.raw.parent, Version.parse(self.version)).usr
+        return file if file.is_file() else None
 
-def resolve(ws: Workspace, given: str | None) -> Image:
+
+def resolve(ws: Workspace, given: str | None) -> LabImage:
     """`given`: a version, a folder, a disk image, or None for the newest. Raises Missing or BadInput."""
     if given is None or _VERSION.fullmatch(given):
         folder = find(ws, given)
@@ -41,17 +50,17 @@ def resolve(ws: Workspace, given: str | None) -> Image:
     raw = folder if folder.is_file() else _in_folder(folder)
     check(raw)
     named = _RAW.fullmatch(raw.name)
-    return Image(raw, named[1] if named else "")
+    return LabImage(raw, named[1] if named else "")
 
 
 def _in_folder(folder: Path) -> Path:
-    found = [path for path in sorted(folder.glob("orlop_*.raw")) if _RAW.fullmatch(path.name)]
-    if len(found) != 1:
+    disks = [path for path in sorted(folder.glob("orlop_*.raw")) if _RAW.fullmatch(path.name)]
+    if len(disks) != 1:
         raise BadInput(
-            f"{folder} holds {len(found)} disk images named orlop_VERSION.raw, not one",
+            f"{folder} holds {len(disks)} disk images named orlop_VERSION.raw, not one",
             hint="build it again: `orlop image build`",
         )
-    return found[0]
+    return disks[0]
 
 
 def check(raw: Path) -> None:
@@ -60,7 +69,7 @@ def check(raw: Path) -> None:
         head = f.read(2 * SECTOR)
     trouble = gpt_trouble(head, raw.stat().st_size)
     if trouble:
-        raise BadInput(f"{raw} is no whole disk image: {trouble}", hint="build it again: `orlop image build`")
+        raise BadInput(f"{raw} is not a whole disk image: {trouble}", hint="build it again: `orlop image build`")
 
 
 def gpt_trouble(head: bytes, size: int) -> str:

@@ -18,6 +18,7 @@ from orlop.errors import BadInput
 CREDENTIAL = "tmpfiles.extra"
 MAX_BYTES = 1_000_000  # systemd refuses credentials of more than 1 MiB
 PRIVATE_NETWORK = "10.77.0"
+PRIVATE_NETWORK6 = "fd77"
 HOST_FROM_NODE = "10.0.2.2"
 
 _UNITS = "/etc/systemd/system"
@@ -27,7 +28,7 @@ _UNIT_CHARS = frozenset(string.ascii_letters + string.digits + ":-_.\\@")
 
 
 @dataclass(frozen=True)
-class File:
+class ConfigFile:
     """`is_default`: only when the machine's own configuration has no such file."""
 
     path: str
@@ -37,13 +38,13 @@ class File:
 
 
 @dataclass(frozen=True)
-class Folder:
+class ConfigFolder:
     path: str
     mode: int = 0o755
 
 
 @dataclass(frozen=True)
-class Link:
+class ConfigLink:
     path: str
     target: str
 
@@ -52,39 +53,38 @@ class Link:
 class NodeConfig:
     """What a node gets. Of two entries for one path the later wins, so that configurations can be added up."""
 
-    entries: tuple[File | Folder | Link, ...] = field(default=())
+    entries: tuple[ConfigFile | ConfigFolder | ConfigLink, ...] = field(default=())
 
     def __add__(self, other: NodeConfig) -> NodeConfig:
         return NodeConfig(self.entries + other.entries)
 
     def file(self, path: str, data: str | bytes, mode: int = 0o644) -> Self:
-        return self._with(File(path, data.encode() if isinstance(data, str) else data, mode))
+        return self._with(ConfigFile(path, data.encode() if isinstance(data, str) else data, mode))
 
     def folder(self, path: str, mode: int = 0o755) -> Self:
-        return self._with(Folder(path, mode))
+        return self._with(ConfigFolder(path, mode))
 
     def link(self, path: str, target: str) -> Self:
-        return self._with(Link(path, target))
+        return self._with(ConfigLink(path, target))
 
-    def _with(self, entry: File | Folder | Link) -> Self:
+    def _with(self, entry: ConfigFile | ConfigFolder | ConfigLink) -> Self:
         return type(self)((*self.entries, entry))
 
     def ssh_access(self, public_key: str) -> Self:
         """Let the holder of this key in as root."""
-        made = self.folder("/root", 0o700).folder("/root/.ssh", 0o700)
-        return made.file("/root/.ssh/authorized_keys", public_key.strip() + "\n", 0o600).enable(
+        config = self.folder("/root", 0o700).folder("/root/.ssh", 0o700)
+        return config.file("/root/.ssh/authorized_keys", public_key.strip() + "\n", 0o600).enable(
             "ssh.socket", "sockets.target"
         )
 
     def private_address(self, mac: str, address: str) -> Self:
         """A fixed address, with its prefix length, on the link with this MAC; nothing is routed over it."""
+        link_local = "ipv6" if ":" in address else "no"
         return self.file(
             "/etc/systemd/network/10-orlop-lab.network",
             "# The private network of the lab's nodes.\n"
             f"[Match]\nMACAddress={mac}\n\n"
-            "[Link]\nRequiredForOnline=no\n\n"
-            f"[Network]\nAddress={address}\nDHCP=no\nLinkLocalAddressing=no\nIPv6AcceptRA=no\nLLMNR=no\n"
-            "ConfigureWithoutCarrier=yes\n",
+            f"[Network]\nAddress={address}\nLinkLocalAddressing={link_local}\nIPv6AcceptRA=no\nLLMNR=no\n",
         )
 
     def names(self, own: str, addresses: Mapping[str, str]) -> Self:
@@ -92,13 +92,15 @@ class NodeConfig:
         lines = ["127.0.0.1 localhost", "::1 localhost ip6-localhost ip6-loopback"]
         lines += [f"{address} {name}" for name, address in addresses.items()]
         texts = {"/etc/hostname": own + "\n", "/etc/hosts": "\n".join(lines) + "\n"}
-        return type(self)((*self.entries, *(File(p, text.encode(), is_default=True) for p, text in texts.items())))
+        return type(self)(
+            (*self.entries, *(ConfigFile(p, text.encode(), is_default=True) for p, text in texts.items()))
+        )
 
     def unit(self, name: str, text: str, *, wanted_by: str = "") -> Self:
         """A unit file, enabled for the target `wanted_by` when that is given."""
         _check_unit(name)
-        made = self.file(f"{_UNITS}/{name}", text)
-        return made.link(f"{_UNITS}/{wanted_by}.wants/{name}", f"{_UNITS}/{name}") if wanted_by else made
+        config = self.file(f"{_UNITS}/{name}", text)
+        return config.link(f"{_UNITS}/{wanted_by}.wants/{name}", f"{_UNITS}/{name}") if wanted_by else config
 
     def enable(self, unit: str, target: str = "multi-user.target") -> Self:
         """Enable a unit that the image ships."""
@@ -132,15 +134,15 @@ class NodeConfig:
         return text
 
 
-def _line(entry: File | Folder | Link) -> str:
+def _line(entry: ConfigFile | ConfigFolder | ConfigLink) -> str:
     path = _field(_path(entry.path, "path"))
     match entry:
-        case File(data=data, mode=mode, is_default=is_default):
+        case ConfigFile(data=data, mode=mode, is_default=is_default):
             argument = " " + base64.b64encode(data).decode() if data else ""
             return f"f{'' if is_default else '+'}{'~' if data else ''} {path} {_mode(mode)} root root -{argument}"
-        case Folder(mode=mode):
+        case ConfigFolder(mode=mode):
             return f"d {path} {_mode(mode)} root root -"
-        case Link(target=target):
+        case ConfigLink(target=target):
             return f"L+ {path} - - - - {_target(target)}"
 
 
@@ -149,7 +151,7 @@ def _path(path: str, what: str) -> str:
     parts = path.split("/")
     if not path.startswith("/") or bad or path == "/" or any(part in ("", ".", "..") for part in parts[1:]):
         raise BadInput(
-            f"node configuration: {path!r} is no {what}: it must be absolute and plain",
+            f"node configuration: {path!r} is not a valid {what}: it must be absolute and plain",
             hint="no empty, '.' or '..' parts, no control characters, no '/' at the end",
         )
     return path
@@ -158,7 +160,7 @@ def _path(path: str, what: str) -> str:
 def _target(target: str) -> str:
     """The argument is the rest of the line: it is not unquoted, but C escapes and specifiers are expanded."""
     if not target or target == "-" or target != target.strip() or any(ord(c) < 32 or ord(c) == 127 for c in target):
-        raise BadInput(f"node configuration: {target!r} cannot be the target of a link", hint="give a plain path")
+        raise BadInput(f"node configuration: {target!r} is not a valid link target", hint="give a plain path")
     return target.replace("\\", "\\\\").replace("%", "%%")
 
 
@@ -172,11 +174,11 @@ def _field(text: str) -> str:
 
 def _mode(mode: int) -> str:
     if not 0 <= mode <= 0o7777:
-        raise BadInput(f"node configuration: {mode:o} is no file mode", hint="give permission bits up to 7777")
+        raise BadInput(f"node configuration: {mode:o} is not a valid file mode", hint="give permission bits up to 7777")
     return f"{mode:04o}"
 
 
 def _check_unit(name: str) -> None:
     stem, _, suffix = name.rpartition(".")
     if not stem or not suffix or len(name) > 255 or not set(name) <= _UNIT_CHARS:
-        raise BadInput(f"node configuration: {name!r} is no unit name", hint="for example `web.service`")
+        raise BadInput(f"node configuration: {name!r} is not a valid unit name", hint="for example `web.service`")

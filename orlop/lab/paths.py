@@ -9,17 +9,25 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import stat
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from orlop.errors import BadInput, OrlopError
+from orlop.errors import BadInput
+from orlop.machines.paths import MachinePaths
+from orlop.machines.ssh import Login
+from orlop.machines.tools import Tools
+from orlop.sdk.run import in_sdk
 from orlop.workspace import Workspace
 
 DEFAULT_LAB = "default"
-PROGRAMS = ("qemu-system-x86_64", "qemu-img", "vde_switch")
 _LAB = re.compile(r"[a-z](?:[a-z0-9-]{0,29}[a-z0-9])?")
 _NODE = re.compile(r"n[1-9][0-9]?")
+
+
+def sdk_tools(ws: Workspace) -> Tools:
+    """The SDK's programs, for the machines of a lab."""
+    return Tools(ws.sdk, partial(in_sdk, ws))
 
 
 def is_lab_name(text: str) -> bool:
@@ -27,8 +35,8 @@ def is_lab_name(text: str) -> bool:
 
 
 @dataclass(frozen=True)
-class Paths:
-    """The places of lab `name`. Raises BadInput when that is no name for a lab."""
+class LabPaths:
+    """The places of lab `name`. Raises BadInput when that is not a valid name."""
 
     ws: Workspace
     name: str
@@ -36,7 +44,7 @@ class Paths:
     def __post_init__(self) -> None:
         if not is_lab_name(self.name):
             raise BadInput(
-                f"{self.name!r} is no name for a lab",
+                f"{self.name!r} is not a valid name of a lab",
                 hint="1 to 31 of a-z, 0-9 and '-', beginning with a letter and not ending with '-'",
             )
 
@@ -45,9 +53,13 @@ class Paths:
         return self.ws.labs / self.name
 
     @property
+    def key(self) -> str:
+        """What this lab is called where all of this computer's labs meet."""
+        return f"orlop-{os.getuid()}-{hashlib.sha256(os.fsencode(self.folder)).hexdigest()[:12]}"
+
+    @property
     def run(self) -> Path:
-        key = hashlib.sha256(os.fsencode(self.folder)).hexdigest()[:12]
-        return Path("/tmp") / f"orlop-{os.getuid()}-{key}"
+        return Path("/tmp") / self.key
 
     @property
     def state(self) -> Path:
@@ -59,16 +71,27 @@ class Paths:
         return self.folder / "base.raw"
 
     @property
+    def usr(self) -> Path:
+        """The image's usr, for container machines: a hard link likewise."""
+        return self.folder / "usr.erofs"
+
+    @property
+    def cluster(self) -> Path:
+        """The folder that `orlop cluster new` would have made."""
+        return self.folder / "cluster"
+
+    @property
     def media(self) -> Path:
         return self.folder / "media.erofs"
 
     @property
-    def key(self) -> Path:
-        return self.folder / "id"
+    def login(self) -> Login:
+        return Login(self.folder / "id", self.folder / "known_hosts")
 
     @property
-    def known_hosts(self) -> Path:
-        return self.folder / "known_hosts"
+    def tools(self) -> Tools:
+        """What the lab's machines are run by."""
+        return sdk_tools(self.ws)
 
     @property
     def switch(self) -> Path:
@@ -79,81 +102,8 @@ class Paths:
     def switch_pid(self) -> Path:
         return self.folder / "switch.pid"
 
-    def node(self, name: str) -> NodePaths:
+    def node(self, name: str) -> MachinePaths:
         if not _NODE.fullmatch(name):
-            raise BadInput(f"{name!r} is no name of a node", hint="nodes are called n1, n2, …")
-        return NodePaths(self.folder / name, self.run / f"{name}.qmp", self.run / f"{name}.con")
-
-
-@dataclass(frozen=True)
-class NodePaths:
-    folder: Path
-    qmp: Path
-    console: Path
-
-    @property
-    def disk(self) -> Path:
-        return self.folder / "disk.qcow2"
-
-    def data_disk(self, number: int) -> Path:
-        """A further disk, counted from 1."""
-        return self.folder / f"data{number}.qcow2"
-
-    @property
-    def write_log(self) -> Path:
-        """When it is there as the node is powered on, every write to its disk is recorded in it, from its start."""
-        return self.folder / "writes.log"
-
-    @property
-    def vars(self) -> Path:
-        return self.folder / "vars.fd"
-
-    @property
-    def config(self) -> Path:
-        return self.folder / "tmpfiles.extra"
-
-    @property
-    def ignition(self) -> Path:
-        """The user's configuration, Ignition's JSON."""
-        return self.folder / "config.ign"
-
-    @property
-    def no_ignition(self) -> Path:
-        """Never there: what a metadata service reads that has no user data."""
-        return self.folder / "no-config.ign"
-
-    @property
-    def config_disk(self) -> Path:
-        """A disk that holds the user's configuration."""
-        return self.folder / "config.iso"
-
-    @property
-    def esp_mark(self) -> Path:
-        """There while the user's configuration is on the ESP of the node's disk."""
-        return self.folder / "on-esp"
-
-    @property
-    def firmware_text(self) -> Path:
-        """`config` as a string of the firmware's tables."""
-        return self.folder / "smbios.txt"
-
-    @property
-    def console_log(self) -> Path:
-        return self.folder / "console.log"
-
-    @property
-    def qemu_log(self) -> Path:
-        return self.folder / "qemu.log"
-
-    @property
-    def pid(self) -> Path:
-        return self.folder / "qemu.pid"
-
-
-def make_private(folder: Path) -> None:
-    """Make a folder that only this user can enter; refuse one that somebody else put there."""
-    folder.mkdir(mode=0o700, exist_ok=True)
-    there = folder.lstat()
-    if not stat.S_ISDIR(there.st_mode) or there.st_uid != os.getuid():
-        raise OrlopError(f"{folder} is not a folder of this user", hint="remove it, then try again")
-    folder.chmod(0o700)
+            raise BadInput(f"{name!r} is not a valid name of a node", hint="nodes are called n1, n2, …")
+        sockets = (self.run / f"{name}.{end}" for end in ("qmp", "con", "out"))
+        return MachinePaths(self.folder / name, *sockets)

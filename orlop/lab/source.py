@@ -1,25 +1,26 @@
-"""By which way a node is given its Ignition configuration, as a value, and what QEMU is told for it. Pure.
+"""By which way a node is given its Ignition configuration, as a value, and what a machine has for it. Pure.
 
 Why so many: on real machines the configuration comes from a cloud's metadata service, a config drive, a kernel argument
 or a file, and each must be met in the lab as it is met there. The configuration itself is a file in the node's folder
-(`NodePaths.ignition`), replaced whole; the record of the lab keeps only the way. What is served is that file as it is
-when a machine asks; everything else QEMU reads when it starts.
+(`ignition` of its paths), replaced whole; the record of the lab keeps only the way. What is served is that file as it
+is when a machine asks; everything else QEMU reads when it starts.
 """
 
 from __future__ import annotations
 
 import re
-import shlex
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from orlop.errors import BadInput
 from orlop.lab.metadata import web
-from orlop.lab.paths import NodePaths
+from orlop.lab.nodeconfig import CREDENTIAL
+from orlop.machines.paths import MachinePaths
+from orlop.machines.qemu import Drive, Service, WayOut, value
 
 FW_CFG = "opt/com.coreos/config"
-METADATA_NIC, METADATA_NET = "md", "mdnet"
+METADATA_NIC = "md"
 WEB_ADDRESS = "10.0.2.100"  # on the card that leads out
 WEB_URL = f"http://{WEB_ADDRESS}{web.PATH}"
 METADATA_ADDRESS = "169.254.169.254"
@@ -77,7 +78,7 @@ LIMITS = {
 
 
 @dataclass(frozen=True)
-class Source:
+class LabSource:
     """The way, without the configuration. `url`: for `url`, an address elsewhere that the machine is told instead of
     the lab's own. `port`: a service on this computer's loopback that answers the machine instead of the lab's own.
     """
@@ -116,7 +117,7 @@ class Given:
     Raises BadInput when the cloud would not take so much.
     """
 
-    source: Source
+    source: LabSource
     config: bytes
 
     def __post_init__(self) -> None:
@@ -134,61 +135,74 @@ def parse_way(text: str) -> Way:
         return Way(text)
     except ValueError:
         ways = ", ".join(Way)
-        raise BadInput(f"--config-source {text!r} is no way to give a configuration", hint=f"one of: {ways}") from None
+        raise BadInput(
+            f"--config-source {text!r} is not a way to give a configuration", hint=f"one of: {ways}"
+        ) from None
 
 
-def arguments(source: Source, at: NodePaths) -> list[str]:
-    """What QEMU is told, but for the cards: see `outside` and `metadata_net`."""
-    args = [word for table in IDENTITIES.get(source.cloud, ()) for word in ("-smbios", table)]
-    match source.way:
-        case Way.FW_CFG:
-            args += ["-fw_cfg", f"name={FW_CFG},file={value(at.ignition)}"]
-        case Way.URL:
-            wanted = f"ignition.config.url={source.url or WEB_URL}"
-            args += ["-smbios", f"type=11,value=io.systemd.stub.kernel-cmdline-extra={value(wanted)}"]
-        case Way.DISK | Way.CONFIG_DRIVE:
-            args += ["-drive", f"if=none,id=config,format=raw,readonly=on,file={value(at.config_disk)}"]
-            args += ["-device", "virtio-blk-pci,drive=config,serial=config"]
-        case Way.AZURE_CDROM:
-            args += ["-drive", f"if=none,id=config,media=cdrom,format=raw,readonly=on,file={value(at.config_disk)}"]
-            args += ["-device", "ide-cd,drive=config,bus=ide.0"]
-        case Way.ESP | Way.AWS | Way.AZURE | Way.GCP | Way.OPENSTACK:
-            pass
-    return args
-
-
-def credentials(source: Source | None, at: NodePaths, name: str) -> list[str]:
-    """How the lab's own part reaches the machine: systemd asks fw_cfg only where the firmware's maker is called QEMU,
-    and the firmware's own tables always.
-    """
-    if source and source.cloud:
-        return ["-smbios", f"type=11,path={value(at.firmware_text)}"]
-    return ["-fw_cfg", f"name=opt/io.systemd.credentials/{name},file={value(at.config)}"]
-
-
-def outside(source: Source | None, at: NodePaths, node: str, root: Path) -> str:
-    """What the card that leads out has in addition, as the end of its option."""
-    if source is None or source.way is not Way.URL or source.url:
-        return ""
-    return _forward(WEB_ADDRESS, source, "web", at.ignition, node, root)
-
-
-def metadata_net(source: Source, at: NodePaths, node: str, root: Path) -> str:
-    """The network where the metadata service is, and nothing else. `root`: the folder our package is in."""
-    file = at.no_ignition if source.way is Way.AZURE_CDROM else at.ignition
-    forward = _forward(METADATA_ADDRESS, source, source.cloud, file, node, root)
-    return f"user,id={METADATA_NET},{_NET_OPTIONS}{forward}"
-
-
-def _forward(address: str, source: Source, service: str, file: Path, node: str, root: Path) -> str:
-    if source.port:
-        command = ["socat", "-", f"TCP:127.0.0.1:{source.port}"]
+def check_container_source(source: LabSource) -> None:
+    """Raise BadInput for a way that a container machine cannot have."""
+    if source.way is Way.FW_CFG or (source.way is Way.URL and source.url):
+        return
+    if source.way is Way.URL:
+        why, hint = "is given a file directly", "leave --config-source out, or give the address of a server of yours"
     else:
-        serve = ["python3", "-B", "-s", "-m", "orlop.lab.metadata.serve", service, node, str(file)]
-        command = ["env", f"PYTHONPATH={root}", *serve]
-    return f",guestfwd=tcp:{address}:80-cmd:{value(shlex.join(command))}"
+        why, hint = "has no firmware, no disks and no cloud", "leave --config-source out: it is given the file directly"
+    raise BadInput(f"--config-source {source.way} is for whole machines: a container machine {why}", hint=hint)
 
 
-def value(text: Path | str) -> str:
-    """A value inside a QEMU option: commas are doubled."""
-    return str(text).replace(",", ",,")
+def drives(source: LabSource | None, at: MachinePaths) -> tuple[Drive, ...]:
+    """The disk, or the CD, that holds the configuration."""
+    match source.way if source else None:
+        case Way.DISK | Way.CONFIG_DRIVE:
+            return (Drive("config", at.config_disk, "config", is_raw=True),)
+        case Way.AZURE_CDROM:
+            return (Drive("config", at.config_disk, "config", is_raw=True, is_cd=True),)
+        case _:
+            return ()
+
+
+def fw_cfg(source: LabSource | None, at: MachinePaths) -> tuple[tuple[str, Path], ...]:
+    """What comes by QEMU's own way. The lab's part comes so, but for clouds: see `strings`."""
+    own = () if source and source.cloud else ((f"opt/io.systemd.credentials/{CREDENTIAL}", at.config),)
+    given = ((FW_CFG, at.ignition),) if source and source.way is Way.FW_CFG else ()
+    return (*own, *given)
+
+
+def tables(source: LabSource | None) -> tuple[str, ...]:
+    """What the firmware says of itself, and the kernel argument that it adds."""
+    if source is None:
+        return ()
+    if source.way is Way.URL:
+        wanted = f"ignition.config.url={source.url or WEB_URL}"
+        return (f"type=11,value=io.systemd.stub.kernel-cmdline-extra={value(wanted)}",)
+    return IDENTITIES.get(source.cloud, ())
+
+
+def strings(source: LabSource | None, at: MachinePaths) -> tuple[Path, ...]:
+    """How the lab's own part reaches a machine in a cloud: systemd asks fw_cfg only where the firmware's maker is
+    called QEMU, and the firmware's own tables always.
+    """
+    return (at.firmware_text,) if source and source.cloud else ()
+
+
+def web_services(source: LabSource | None, at: MachinePaths, root: Path) -> tuple[Service, ...]:
+    """What there is on the card that leads out. `root`: the folder our package is in."""
+    if source is None or source.way is not Way.URL or source.url:
+        return ()
+    return (_service(WEB_ADDRESS, source, "web", at.ignition, root),)
+
+
+def metadata_net(source: LabSource | None, at: MachinePaths, root: Path) -> WayOut | None:
+    """The network where the metadata service is, and nothing else. `root`: the folder our package is in."""
+    if source is None or not source.has_service:
+        return None
+    file = at.no_ignition if source.way is Way.AZURE_CDROM else at.ignition
+    return WayOut((), (_service(METADATA_ADDRESS, source, source.cloud, file, root),), _NET_OPTIONS)
+
+
+def _service(address: str, source: LabSource, service: str, file: Path, root: Path) -> Service:
+    if source.port:
+        return Service(address, ("socat", "-", f"TCP:127.0.0.1:{source.port}"))
+    serve = ("python3", "-B", "-s", "-m", "orlop.lab.metadata.serve", service, file.parent.name, str(file))
+    return Service(address, ("env", f"PYTHONPATH={root}", *serve))

@@ -13,10 +13,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from orlop.lab import console
 from orlop.lab import state as records
-from orlop.lab.console import Stage
 from orlop.lab.machine import Node
+from orlop.machines import console
+from orlop.machines.console import BootStage
 
 SILENT_SECONDS = 150.0  # between boot loader and systemd; a boot on a busy computer needs less than ten
 
@@ -43,15 +43,15 @@ class Standstill:
         if self._was_cycled:
             return ""
         if console.has_lost_a_timer(text):
-            said = "its emulated processor gets no timer interrupts"
+            reason = "its emulated processor gets no timer interrupts"
         elif now - self._since > SILENT_SECONDS and console.stage(console.last_boot(text)) in (
-            Stage.LOADER,
-            Stage.KERNEL,
+            BootStage.LOADER,
+            BootStage.KERNEL,
         ):
-            said = f"it has said nothing for {now - self._since:.0f} s, and its system has not begun"
+            reason = f"it has said nothing for {now - self._since:.0f} s, and its system has not begun"
         else:
             return ""
-        return said if records.read(self.node.paths).acceleration.name == "tcg" else ""
+        return reason if records.read(self.node.paths).acceleration.name == "tcg" else ""
 
     def cycle(self, how: Callable[[Node], None] = power_cycle) -> None:
         """Power it off and on."""

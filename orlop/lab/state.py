@@ -8,32 +8,27 @@ that is missing or garbage is an error that names the way out: `orlop lab down` 
 from __future__ import annotations
 
 import json
-import time
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
-from typing import TypeVar
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 
-from orlop.errors import BadInput, Busy, Missing
+from orlop.errors import BadInput, Missing
 from orlop.files import locked, write_atomic
-from orlop.lab.paths import Paths
-from orlop.lab.pids import ProcessId
-from orlop.lab.ports import Forward
-from orlop.lab.source import Source, parse_way
+from orlop.lab.conditions import Conditions, Uplink
+from orlop.lab.paths import LabPaths
+from orlop.lab.source import LabSource, parse_way
+from orlop.machines.accel import Acceleration
+from orlop.machines.kind import MachineKind
+from orlop.machines.pids import ProcessId
+from orlop.machines.ports import Forward
+from orlop.model.words.strict import Fields, parse_json
 from orlop.workspace import Workspace
 
 SCHEMA = 1
 LOCK_SECONDS = 60.0
 _CPUS = 2  # of every machine, when records did not say it
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Acceleration:
-    """`name` is kvm or tcg; `why` says it to a person."""
-
-    name: str
-    why: str
 
 
 @dataclass(frozen=True)
@@ -52,8 +47,10 @@ class NodeState:
     cut: bool = False
     process: ProcessId | None = None
     boots: tuple[int, ...] = ()
-    source: Source | None = None
+    source: LabSource | None = None
     data_disks: int = 0
+    kind: MachineKind = MachineKind.VM
+    conditions: Conditions = field(default_factory=Conditions)
 
     @property
     def ports(self) -> tuple[int, ...]:
@@ -62,7 +59,12 @@ class NodeState:
 
 @dataclass(frozen=True)
 class LabState:
-    """`image` is the disk the nodes' own disks are layered over, `created` seconds since 1970."""
+    """`image` is the disk the nodes' own disks are layered over, `created` seconds since 1970. `usr`: the image's usr
+    for container machines, a file, or a folder where it cannot be mounted; "" in a lab without such.
+
+    `saved`: the saved lab that this one was restored from, or "". `born`: the folder of the lab that its machines were
+    first made in, which their MAC addresses and UUIDs follow from; "" where that is this one.
+    """
 
     name: str
     image: str
@@ -73,6 +75,14 @@ class LabState:
     nodes: tuple[NodeState, ...]
     demo: bool = False
     switch: ProcessId | None = None
+    usr: str = ""
+    saved: str = ""
+    born: str = ""
+
+    @property
+    def macs_of(self) -> str:
+        """The name of the lab that its machines' MAC addresses follow from."""
+        return Path(self.born).name or self.name
 
     def node(self, name: str) -> NodeState:
         for node in self.nodes:
@@ -88,27 +98,15 @@ class LabState:
 @contextmanager
 def lock(ws: Workspace) -> Iterator[None]:
     """Hold the right to change labs; waits up to a minute for others, then raises Busy."""
-    until = time.monotonic() + LOCK_SECONDS
-    while True:
-        held = locked(ws.state / "lab.lock", "the lab")
-        try:
-            held.__enter__()
-            break
-        except Busy:
-            if time.monotonic() > until:
-                raise
-            time.sleep(0.1)
-    try:
+    with locked(ws.state / "lab.lock", "the lab", wait=LOCK_SECONDS):
         yield
-    finally:
-        held.__exit__(None, None, None)
 
 
-def write(paths: Paths, state: LabState) -> None:
+def write(paths: LabPaths, state: LabState) -> None:
     write_atomic(paths.state, dump(state), mode=0o600)
 
 
-def read(paths: Paths) -> LabState:
+def read(paths: LabPaths) -> LabState:
     """The record of a lab. Raises Missing (no such lab) or BadInput (half made or damaged)."""
     try:
         text = paths.state.read_text(errors="replace")
@@ -124,7 +122,7 @@ def read(paths: Paths) -> LabState:
         raise BadInput(f"{paths.state} is damaged: {e.message}", hint=_way_out(paths)) from None
 
 
-def _way_out(paths: Paths) -> str:
+def _way_out(paths: LabPaths) -> str:
     return f"`orlop lab down --name {paths.name}` removes what is there"
 
 
@@ -134,71 +132,76 @@ def dump(state: LabState) -> str:
 
 def parse(text: str) -> LabState:
     """Raises BadInput for anything `dump` does not write."""
-    try:
-        raw: object = json.loads(text)
-    except (ValueError, RecursionError):
-        raise BadInput("it is no JSON") from None
-    top = _table(raw, "the top")
-    if _get(top, "schema", int) != SCHEMA:
-        raise BadInput(f"its schema is {top['schema']}, this orlop reads {SCHEMA}")
-    how = _table(top.get("acceleration"), "acceleration")
+    raw = text.encode(errors="replace")
+    return of(Fields.of("", parse_json(raw, len(raw))))
+
+
+def of(top: Fields) -> LabState:
+    """The record that an object holds. Raises BadInput for anything `dump` does not write."""
+    if (schema := top.value("schema", int)) != SCHEMA:
+        raise BadInput(f"its schema is {schema}, this orlop reads {SCHEMA}")
+    acceleration = top.fields("acceleration")
     return LabState(
-        name=_get(top, "name", str),
-        image=_get(top, "image", str),
-        version=_get(top, "version", str),
-        created=_get(top, "created", int),
-        acceleration=Acceleration(_get(how, "name", str), _get(how, "why", str)),
-        run=_get(top, "run", str),
-        nodes=tuple(_node(n) for n in _get(top, "nodes", list)),
-        demo=_get(top, "demo", bool),
-        switch=_process(top.get("switch")),
+        name=top.value("name", str),
+        image=top.value("image", str),
+        version=top.value("version", str),
+        created=top.value("created", int),
+        acceleration=Acceleration(acceleration.value("name", str), acceleration.value("why", str)),
+        run=top.value("run", str),
+        nodes=tuple(_node(node) for node in top.items("nodes", sys.maxsize)),
+        demo=top.value("demo", bool),
+        switch=_process(top, "switch"),
+        usr=top.value("usr", str, ""),
+        saved=top.value("saved", str, ""),
+        born=top.value("born", str, ""),
     )
 
 
-def _node(raw: object) -> NodeState:
-    table = _table(raw, "a node")
-    pairs = (_table(f, "a forward") for f in _get(table, "forwards", list))
+def _node(node: Fields) -> NodeState:
     return NodeState(
-        name=_get(table, "name", str),
-        index=_get(table, "index", int),
-        ssh_port=_get(table, "ssh_port", int),
-        forwards=tuple(Forward(_get(f, "host", int), _get(f, "guest", int)) for f in pairs),
-        cpus=_get({"cpus": _CPUS} | table, "cpus", int),
-        memory_mib=_get(table, "memory_mib", int),
-        media=_get(table, "media", bool),
-        cut=_get(table, "cut", bool),
-        process=_process(table.get("process")),
-        boots=tuple(_is(b, int, "boots") for b in _get(table, "boots", list)),
-        source=_source(table.get("source")),
-        data_disks=_get(table, "data_disks", int),
+        name=node.value("name", str),
+        index=node.value("index", int),
+        ssh_port=node.value("ssh_port", int),
+        forwards=tuple(
+            Forward(forward.value("host", int), forward.value("guest", int))
+            for forward in node.items("forwards", sys.maxsize)
+        ),
+        cpus=node.value("cpus", int, _CPUS),
+        memory_mib=node.value("memory_mib", int),
+        media=node.value("media", bool),
+        cut=node.value("cut", bool),
+        process=_process(node, "process"),
+        boots=tuple(node.numbers("boots", 0, sys.maxsize)),
+        source=_source(node),
+        data_disks=node.value("data_disks", int),
+        kind=MachineKind(node.choice("kind", *MachineKind, default=MachineKind.VM.value)),
+        conditions=_conditions(node),
     )
 
 
-def _source(raw: object) -> Source | None:
-    if raw is None:
+def _conditions(node: Fields) -> Conditions:
+    if not node.has("conditions"):  # a record from before there were any
+        return Conditions()
+    conditions = node.fields("conditions")
+    return Conditions(
+        nic=Uplink(conditions.choice("nic", *Uplink)),
+        is_ipv6_only=conditions.value("is_ipv6_only", bool),
+        is_disk_slow=conditions.value("is_disk_slow", bool),
+        sector=conditions.value("sector", int),
+        is_disk_gone=conditions.value("is_disk_gone", bool),
+        clock=conditions.value("clock", str),
+    )
+
+
+def _source(node: Fields) -> LabSource | None:
+    if not node.has("source"):
         return None
-    table = _table(raw, "a source")
-    return Source(parse_way(_get(table, "way", str)), _get(table, "url", str), _get(table, "port", int))
+    source = node.fields("source")
+    return LabSource(parse_way(source.value("way", str)), source.value("url", str), source.value("port", int))
 
 
-def _process(raw: object) -> ProcessId | None:
-    if raw is None:
+def _process(holder: Fields, key: str) -> ProcessId | None:
+    if not holder.has(key):
         return None
-    table = _table(raw, "a process")
-    return ProcessId(_get(table, "pid", int), _get(table, "start", int))
-
-
-def _table(raw: object, what: str) -> dict[str, object]:
-    if not isinstance(raw, dict):
-        raise BadInput(f"{what} is no table")
-    return raw
-
-
-def _get(table: dict[str, object], key: str, kind: type[T]) -> T:
-    return _is(table.get(key), kind, key)
-
-
-def _is(value: object, kind: type[T], what: str) -> T:
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise BadInput(f"{what} is {value!r}, not of type {kind.__name__}")
-    return value
+    process = holder.fields(key)
+    return ProcessId(process.value("pid", int), process.value("start", int))

@@ -13,10 +13,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from orlop.errors import CommandFailed, TimedOut
-from orlop.lab import console
-from orlop.lab.console import Stage, Verdict
-from orlop.lab.machine import Node, qemu_said
+from orlop.lab.machine import Node, last_words
 from orlop.lab.standstill import Standstill, power_cycle
+from orlop.machines import console
+from orlop.machines.console import BootStage, Verdict
 from orlop.steps import Steps
 
 _POLL = 0.25
@@ -33,7 +33,8 @@ class _Watch:
     node: Node
     start: int | None
     text: str = ""
-    stage: Stage = field(default=Stage.OFF)
+    stage: BootStage = field(default=BootStage.OFF)
+    is_world_hard: bool = False
     lost_at: float | None = None
 
     def look(self, now: float) -> Verdict | None:
@@ -42,12 +43,14 @@ class _Watch:
         text = self.node.console_text(self.start)
         if text != self.text or self.lost_at is not None:
             self.text, self.stage = text, console.stage(console.last_boot(text))
-            if said := console.verdicts(text):
-                return self._accept(said[-1])
+            if verdicts := console.verdicts(text):
+                return self._accept(verdicts[-1])
+            if self.is_world_hard and (reason := console.waiting(text)):
+                return Verdict(good=False, version="", boot="", reason=reason)
             if lost := next((p for p in console.failures(text) if p.kind in _HOPELESS), None):
                 self._give_up(lost, now, is_running=is_running)
         if not is_running:
-            raise self.failed("went off while it was starting", "\n" + qemu_said(self.node.at))
+            raise self.failed("went off while it was starting", "\n" + last_words(self.node.paths, self.node.state()))
         return None
 
     def _give_up(self, lost: console.Problem, now: float, *, is_running: bool) -> None:
@@ -60,10 +63,10 @@ class _Watch:
 
     def cycled(self) -> None:
         """It was powered off and on: what counts is what its console says from now on."""
-        self.start, self.text, self.stage = None, "", Stage.OFF
+        self.start, self.text, self.stage = None, "", BootStage.OFF
 
     def _accept(self, verdict: Verdict) -> Verdict:
-        if not verdict.good:
+        if not verdict.good and not self.is_world_hard:
             raise self.failed(f"judged its boot bad: {verdict.reason}")
         return verdict
 
@@ -82,37 +85,42 @@ def wait_verdicts(
     *,
     timeout: float,
     start: int | None = None,
+    is_world_hard: bool = False,
     clock: Callable[[], float] = time.monotonic,
     cycle: Callable[[Node], None] = power_cycle,
 ) -> dict[str, Verdict]:
-    """Wait until every node has judged its boot good. `start`: as `Node.console_text`; `timeout` in seconds.
+    """Wait until every node has judged its boot good. `start`: as `Node.console_text`; `timeout` in seconds. With
+    `is_world_hard` a node has said enough when its verdict is bad, or it waits for what is wrong around it.
 
     Raises CommandFailed (a bad verdict, a machine that went off, a boot that cannot come to a verdict) or TimedOut,
     each with the end of the console.
     """
     begun = clock()
-    watches = {node.name: _Watch(node, start) for node in nodes}
+    watches = {node.name: _Watch(node, start, is_world_hard=is_world_hard) for node in nodes}
     stills = {node.name: Standstill(node) for node in nodes}
-    found: dict[str, Verdict] = {}
+    verdicts: dict[str, Verdict] = {}
     while True:
         for name, watch in watches.items():
-            if name in found:
+            if name in verdicts:
                 continue
             before = watch.stage
             verdict = watch.look(clock())
             if watch.stage != before:
-                word = "good" if verdict else watch.stage.name.lower()
+                word = "good" if verdict and verdict.good else watch.stage.name.lower()
                 steps.note(f"{name}: {word} ({clock() - begun:.0f} s)")
             if verdict:
-                found[name] = verdict
+                verdicts[name] = verdict
+                if not verdict.good:
+                    how = "judged its boot bad" if verdict.boot else "waits for what is wrong around it"
+                    steps.note(f"{name} {how}: {verdict.reason}")
             elif why := stills[name].why(watch.text, clock()):
                 steps.note(f"{name}: stands still, {why}: powered off and on")
                 stills[name].cycle(cycle)
                 watch.cycled()
-        if len(found) == len(watches):
-            return found
+        if len(verdicts) == len(watches):
+            return verdicts
         if clock() - begun > timeout:
-            raise _late(next(w for n, w in watches.items() if n not in found), timeout)
+            raise _late(next(w for n, w in watches.items() if n not in verdicts), timeout)
         time.sleep(_POLL)
 
 
@@ -131,20 +139,26 @@ def reboot(node: Node, steps: Steps, *, timeout: float) -> Verdict:
 def restart(node: Node, steps: Steps, *, timeout: float) -> Verdict:
     """Shut a node down, unless it is off, power it on and wait for its verdict: what QEMU is told is told anew.
 
-    Raises TimedOut when it does not go off, and as `wait_verdict`.
+    Raises as `shut_down` and `wait_verdict`.
     """
-    if node.running:
-        node.run("systemctl", "poweroff")
-        until = time.monotonic() + timeout
-        while node.running:
-            if time.monotonic() > until:
-                raise TimedOut(
-                    f"{node.name} did not go off within {timeout:.0f} s",
-                    hint=f"`orlop lab power-cut {node.name}` takes its power",
-                )
-            time.sleep(_POLL)
+    shut_down(node, timeout=timeout)
     node.start()
     return wait_verdict(node, steps, timeout=timeout)
+
+
+def shut_down(node: Node, *, timeout: float) -> None:
+    """Have a node power itself off, unless it is off. Raises TimedOut when it does not."""
+    if not node.running:
+        return
+    node.run("systemctl", "poweroff")
+    until = time.monotonic() + timeout
+    while node.running:
+        if time.monotonic() > until:
+            raise TimedOut(
+                f"{node.name} did not go off within {timeout:.0f} s",
+                hint=f"`orlop lab power-cut {node.name}` takes its power",
+            )
+        time.sleep(_POLL)
 
 
 def _late(watch: _Watch, timeout: float) -> TimedOut:

@@ -16,14 +16,16 @@ from orlop.errors import OrlopError
 
 # verb: (module, or module:name, and what it does)
 VERBS = {
-    "status": ("orlop.node.update.verbs.status", "what runs, and why this machine does or does not update"),
-    "update": ("orlop.node.update.verbs.update", "go to another version now"),
-    "rollback": ("orlop.node.update.verbs.change:rollback", "start the version in the other slot again"),
-    "hold": ("orlop.node.update.verbs.change:hold", "do not update, until `unhold`"),
-    "unhold": ("orlop.node.update.verbs.change:unhold", "update again"),
-    "denylist": ("orlop.node.update.verbs.denylist", "the versions that failed here"),
-    "diff": ("orlop.node.diff", "what this machine has beyond its image and its configuration"),
-    "reset": ("orlop.node.reset", "start over: empty /var, but for what is kept, and reboot"),
+    "status": ("orlop.node.update.api.verbs.status", "what runs, and why this machine does or does not update"),
+    "update": ("orlop.node.update.api.verbs.update", "go to another version now"),
+    "rollback": ("orlop.node.update.api.verbs.change:rollback", "start the version in the other slot again"),
+    "hold": ("orlop.node.update.api.verbs.change:hold", "do not update, until `unhold`"),
+    "unhold": ("orlop.node.update.api.verbs.change:unhold", "update again"),
+    "denylist": ("orlop.node.update.api.verbs.denylist", "the versions that failed here"),
+    "cluster": ("orlop.node.cluster.verbs.status", "how its cluster is, on a server of one"),
+    "machine": ("orlop.node.cluster.verbs.machine", "the machines of its cluster: list, show, cordon, expel"),
+    "diff": ("orlop.node.drift.diff", "what this machine has beyond its image and its configuration"),
+    "reset": ("orlop.node.reset.ask", "start over: empty /var, but for what is kept, and reboot"),
 }
 COULD_NOT = 2
 

@@ -11,14 +11,15 @@ from pathlib import Path
 
 from orlop.errors import BadInput, Missing
 from orlop.files import locked, made_beside
-from orlop.oci.layer import Entry, File, Folder, Link, layer
-from orlop.oci.layout import Run, assemble, read, write
+from orlop.oci.layer import Entry, LayerFile, LayerFolder, LayerLink, layer
+from orlop.oci.layout import ImageRun, assemble, read, write
 from orlop.steps import Steps
 from orlop.workspace import Workspace
 
 REF = "localhost/orlop-demo:latest"
 PORT = 8080
 NOBODY = 65534
+MAKING_SECONDS = 60  # waited for another process that makes it: milliseconds, on a busy disk more
 START = Path(__file__).with_name("demo.sh")
 
 # Commands with a name of their own, for a look around: `podman exec demo ps`
@@ -37,7 +38,7 @@ def ensure(ws: Workspace, steps: Steps) -> Path:
     if _is_current(ws.demo_image, wanted):
         return ws.demo_image
     with (
-        locked(ws.state / "demo.lock", "the demo image"),
+        locked(ws.state / "demo.lock", "the demo image", wait=MAKING_SECONDS),
         steps.step("Making the demo container image"),
         made_beside(ws.demo_image) as work,
     ):
@@ -48,7 +49,7 @@ def ensure(ws: Workspace, steps: Steps) -> Path:
 
 def contents(busybox: bytes, start: bytes) -> dict[str, bytes]:
     """The layout as {path: content}. Pure: same busybox and start script, same bits."""
-    run = Run(
+    run = ImageRun(
         entrypoint=("/bin/demo",),
         env=(("PATH", "/bin"),),
         user=f"{NOBODY}:{NOBODY}",
@@ -64,18 +65,18 @@ def contents(busybox: bytes, start: bytes) -> dict[str, bytes]:
 def root(busybox: bytes, start: bytes) -> list[Entry]:
     """What the container sees: one program, its names, one script, and the page's folder."""
     entries: list[Entry] = [
-        File("bin/busybox", busybox, mode=0o755),
-        File("bin/demo", start, mode=0o755),
-        File("etc/passwd", f"root:x:0:0:root:/:/bin/sh\nnobody:x:{NOBODY}:{NOBODY}:nobody:/:/bin/sh\n".encode()),
-        File("etc/group", f"root:x:0:\nnogroup:x:{NOBODY}:\n".encode()),
-        Folder("dev"),
-        Folder("proc"),
-        Folder("run"),
-        Folder("sys"),
-        Folder("tmp", mode=0o1777),
-        Folder("www", uid=NOBODY, gid=NOBODY),
+        LayerFile("bin/busybox", busybox, mode=0o755),
+        LayerFile("bin/demo", start, mode=0o755),
+        LayerFile("etc/passwd", f"root:x:0:0:root:/:/bin/sh\nnobody:x:{NOBODY}:{NOBODY}:nobody:/:/bin/sh\n".encode()),
+        LayerFile("etc/group", f"root:x:0:\nnogroup:x:{NOBODY}:\n".encode()),
+        LayerFolder("dev"),
+        LayerFolder("proc"),
+        LayerFolder("run"),
+        LayerFolder("sys"),
+        LayerFolder("tmp", mode=0o1777),
+        LayerFolder("www", uid=NOBODY, gid=NOBODY),
     ]
-    return entries + [Link(f"bin/{name}", "busybox") for name in _COMMANDS]
+    return entries + [LayerLink(f"bin/{name}", "busybox") for name in _COMMANDS]
 
 
 def _is_current(folder: Path, wanted: dict[str, bytes]) -> bool:

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Serves one page that names the machine and its OS, and /healthz. Made at the start of the container from:
+# Serves one page that names the machine and its OS, and /healthz, and says when it does. Made at the start of the container from:
 #   MACHINE      the machine's name            (else the container's host name)
 #   OS_VERSION   what the machine runs         (else the os-release file mounted at /run/host-os-release)
 #   PORT         where to listen               (else 8080)
@@ -54,8 +54,17 @@ cat >"$site/index.html" <<PAGE
 </html>
 PAGE
 
+port=${PORT:-8080}
 server=
 trap 'kill "$server" 2>/dev/null || :; exit 0' TERM INT
-httpd -f -p "${PORT:-8080}" -h "$site" &
+httpd -f -p "$port" -h "$site" &
 server=$!
+# said when it is true, so that the time of this line is when a request is first answered
+while kill -0 "$server" 2>/dev/null; do
+    if http_proxy='' wget -q -T 1 -O /dev/null "http://127.0.0.1:$port/healthz" 2>/dev/null; then
+        echo "demo: answers on port $port"
+        break
+    fi
+    sleep 0.05
+done
 wait "$server"

@@ -15,7 +15,7 @@ from orlop.errors import BadInput
 
 
 @dataclass(frozen=True)
-class File:
+class LayerFile:
     """`path` is relative to the root, as `bin/busybox`."""
 
     path: str
@@ -26,7 +26,7 @@ class File:
 
 
 @dataclass(frozen=True)
-class Folder:
+class LayerFolder:
     path: str
     mode: int = 0o755
     uid: int = 0
@@ -34,14 +34,14 @@ class Folder:
 
 
 @dataclass(frozen=True)
-class Link:
+class LayerLink:
     """A symbolic link; `target` is written as it is."""
 
     path: str
     target: str
 
 
-Entry = File | Folder | Link
+Entry = LayerFile | LayerFolder | LayerLink
 
 
 def layer(entries: Iterable[Entry]) -> bytes:
@@ -61,19 +61,19 @@ def layer(entries: Iterable[Entry]) -> bytes:
 
 def _complete(entries: list[Entry]) -> dict[str, Entry]:
     """Every entry and every folder it is in, by path."""
-    found: dict[str, Entry] = {}
+    entries_there: dict[str, Entry] = {}
     for entry in entries:
         _check_path(entry.path)
-        if entry.path in found:
+        if entry.path in entries_there:
             raise BadInput(f"layer: {entry.path!r} is given twice", hint="give each path once")
-        found[entry.path] = entry
+        entries_there[entry.path] = entry
     for entry in entries:
         parent = entry.path
         while "/" in parent:
             parent = parent.rsplit("/", 1)[0]
-            if not isinstance(found.setdefault(parent, Folder(parent)), Folder):
+            if not isinstance(entries_there.setdefault(parent, LayerFolder(parent)), LayerFolder):
                 raise BadInput(f"layer: {entry.path!r} is inside {parent!r}, which is not a folder")
-    return found
+    return entries_there
 
 
 def _check_path(path: str) -> None:
@@ -87,12 +87,12 @@ def _member(entry: Entry) -> tuple[tarfile.TarInfo, bytes]:
     header.mtime = 0
     data = b""
     match entry:
-        case File():
+        case LayerFile():
             header.type, header.size, data = tarfile.REGTYPE, len(entry.data), entry.data
             header.mode, header.uid, header.gid = entry.mode, entry.uid, entry.gid
-        case Folder():
+        case LayerFolder():
             header.type = tarfile.DIRTYPE
             header.mode, header.uid, header.gid = entry.mode, entry.uid, entry.gid
-        case Link():
+        case LayerLink():
             header.type, header.linkname, header.mode = tarfile.SYMTYPE, entry.target, 0o777
     return header, data

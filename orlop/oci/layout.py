@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from orlop.errors import BadInput, Missing
+from orlop.model.words.arch import BUILT
 
 LAYOUT_VERSION = "1.0.0"
 INDEX = "application/vnd.oci.image.index.v1+json"
@@ -41,7 +42,7 @@ _EPOCH = "1970-01-01T00:00:00Z"
 
 
 @dataclass(frozen=True)
-class Run:
+class ImageRun:
     """How a container of the image starts: the fields of the image config, by the field's names."""
 
     entrypoint: tuple[str, ...] = ()
@@ -72,7 +73,7 @@ class Descriptor:
 
 
 @dataclass(frozen=True)
-class Image:
+class OciImage:
     """A verified image: `config` is the parsed image config, `manifest.digest` names the image."""
 
     ref: str
@@ -81,7 +82,7 @@ class Image:
     layers: tuple[Descriptor, ...]
 
 
-def assemble(layers: Sequence[bytes], run: Run, *, ref: str, architecture: str = "amd64") -> dict[str, bytes]:
+def assemble(layers: Sequence[bytes], run: ImageRun, *, ref: str, architecture: str = BUILT.debian) -> dict[str, bytes]:
     """The whole layout as {path: content}. `layers` are uncompressed tars, the lowest first. Raises BadInput."""
     if not _REF.fullmatch(ref):
         raise BadInput(f"{ref!r} is not an image reference name", hint="write it as localhost/NAME:TAG")
@@ -112,13 +113,13 @@ def write(files: Mapping[str, bytes], folder: Path) -> None:
         (folder / path).write_bytes(files[path])
 
 
-def read(path: Path, ref: str | None = None) -> Image:
+def read(path: Path, ref: str | None = None) -> OciImage:
     """The image called `ref` in the layout at `path` (the only one, when no name is given), everything verified.
 
     Raises Missing (no such folder, no such image) or BadInput (not a layout, or damaged: says which blob and how).
     """
     if not path.is_dir():
-        raise Missing(f"{path} is not there, or is no folder", hint="an OCI layout is a folder with an index.json")
+        raise Missing(f"{path} is not there, or is not a folder", hint="an OCI layout is a folder with an index.json")
     layout = _top_document(path, "oci-layout")
     if layout.get("imageLayoutVersion") != LAYOUT_VERSION:
         raise _bad(path, f"layout version {layout.get('imageLayoutVersion')!r} is not {LAYOUT_VERSION}")
@@ -130,13 +131,13 @@ def read(path: Path, ref: str | None = None) -> Image:
     config = _json_blob(path, config_at)
     layers = tuple(_descriptor(path, item, _LAYERS) for item in _list(path, doc, "layers"))
     _check_layers(path, config, layers)
-    return Image(manifest.annotations.get(REF_NAME, ""), manifest, config, layers)
+    return OciImage(manifest.annotations.get(REF_NAME, ""), manifest, config, layers)
 
 
 # --- writing
 
 
-def _run_json(run: Run) -> dict[str, Any]:
+def _run_json(run: ImageRun) -> dict[str, Any]:
     out: dict[str, Any] = {
         "User": run.user,
         "ExposedPorts": {port: {} for port in run.ports},
@@ -153,9 +154,9 @@ def _run_json(run: Run) -> dict[str, Any]:
 def _store(
     blobs: dict[str, bytes], media_type: str, raw: bytes, annotations: Mapping[str, str] | None = None
 ) -> Descriptor:
-    made = Descriptor(media_type, _digest(raw), len(raw), annotations or {})
-    blobs[made.blob] = raw
-    return made
+    descriptor = Descriptor(media_type, _digest(raw), len(raw), annotations or {})
+    blobs[descriptor.blob] = raw
+    return descriptor
 
 
 def _digest(raw: bytes) -> str:
@@ -171,21 +172,21 @@ def _json(value: Mapping[str, Any]) -> bytes:
 
 
 def _bad(path: Path, what: str) -> BadInput:
-    return BadInput(f"{path}: {what}", hint="the image is damaged or is no OCI layout: make or copy it anew")
+    return BadInput(f"{path}: {what}", hint="the image is damaged or not an OCI layout: make or copy it anew")
 
 
 def _choose(path: Path, index: Mapping[str, Any], ref: str | None) -> Descriptor:
     if index.get("schemaVersion") != 2 or index.get("mediaType", INDEX) != INDEX:
         raise _bad(path, "index.json is not an image index")
-    found = [_descriptor(path, item, (MANIFEST,)) for item in _list(path, index, "manifests")]
+    manifests = [_descriptor(path, item, (MANIFEST,)) for item in _list(path, index, "manifests")]
     if ref is not None:
-        found = [d for d in found if d.annotations.get(REF_NAME) == ref]
-    if not found:
+        manifests = [d for d in manifests if d.annotations.get(REF_NAME) == ref]
+    if not manifests:
         raise Missing(f"{path} holds no image" + (f" called {ref}" if ref else ""), hint="see its index.json")
-    if len(found) > 1:
-        names = ", ".join(sorted(d.annotations.get(REF_NAME, d.digest) for d in found))
-        raise BadInput(f"{path} holds {len(found)} images: {names}", hint="say which one")
-    return found[0]
+    if len(manifests) > 1:
+        names = ", ".join(sorted(d.annotations.get(REF_NAME, d.digest) for d in manifests))
+        raise BadInput(f"{path} holds {len(manifests)} images: {names}", hint="say which one")
+    return manifests[0]
 
 
 def _descriptor(path: Path, value: object, allowed: Sequence[str]) -> Descriptor:

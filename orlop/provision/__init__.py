@@ -8,6 +8,8 @@
     local         the files directory as an interface; filesdir: the real one, the only I/O
     reference     the table as documentation
 
+The settings of the operating system are in a table that the machine's programs share (orlop.model.settings).
+
 Lifetime: one call of `translate` a config; nothing is kept between calls. Invariant: what is accepted here is accepted
 by Ignition 2.14, and every message points at a line of the user's text.
 """

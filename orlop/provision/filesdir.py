@@ -40,7 +40,7 @@ class FilesDir:
             yield self._node(here, name)
 
     def _entries(self, top: str, prefix: str) -> Iterator[tuple[str, str]]:
-        """Paths of everything but folders, depth first in order of names; the stack is ours, not Python's."""
+        """Paths of everything, depth first in order of names; the stack is ours, not Python's."""
         stack = [(top, prefix)]
         while stack:
             folder, prefix = stack.pop()
@@ -49,8 +49,7 @@ class FilesDir:
                 names = sorted(os.listdir(folder), reverse=True) if is_folder else []
             except OSError as e:
                 raise LocalError(f"{prefix or folder!r} cannot be read: {os.strerror(e.errno or 0)}") from None
-            if not is_folder:
-                yield folder, prefix
+            yield folder, prefix
             stack += [(posixpath.join(folder, name), posixpath.join(prefix, name)) for name in names]
 
     def _node(self, path: str, name: str) -> LocalNode:
@@ -66,7 +65,7 @@ class FilesDir:
         except OSError as e:
             raise LocalError(f"{name!r} cannot be read: {os.strerror(e.errno or 0)}") from None
         if not stat.S_ISREG(mode):
-            return LocalNode(name, NodeKind.OTHER)
+            return LocalNode(name, NodeKind.FOLDER if stat.S_ISDIR(mode) else NodeKind.OTHER)
         return LocalNode(name, NodeKind.FILE, self._read(path, name), executable=bool(mode & 0o111))
 
     def _inside(self, path: str) -> str:
@@ -76,7 +75,7 @@ class FilesDir:
         try:
             real = os.path.realpath(self.root / posixpath.normpath(path).lstrip("/"), strict=True)
         except (OSError, ValueError) as e:
-            reason = os.strerror(e.errno) if isinstance(e, OSError) and e.errno else "it is no file name"
+            reason = os.strerror(e.errno) if isinstance(e, OSError) and e.errno else "it is not a valid file name"
             if isinstance(e, OSError) and e.errno == errno.ENOENT:
                 reason = "there is no such file"
             raise LocalError(

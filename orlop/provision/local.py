@@ -14,6 +14,7 @@ from typing import Protocol
 class NodeKind(Enum):
     FILE = "file"
     LINK = "link"
+    FOLDER = "folder"
     OTHER = "neither file, folder nor link"
 
 
@@ -42,7 +43,7 @@ class LocalFiles(Protocol):
         """The contents of a file. Raises LocalError."""
 
     def walk(self, path: str, /) -> Iterator[LocalNode]:
-        """Files and links below a folder, sorted. Raises LocalError."""
+        """Folders, files and links below a folder and the folder itself, sorted. Raises LocalError."""
 
 
 class NoFiles:

@@ -60,13 +60,13 @@ def _key(item: Value) -> str:
     return item.key() if isinstance(item, Obj) else str(item)
 
 
-def merge_at(root: Obj, path: tuple[str, ...], made: Obj) -> Obj:
-    """`root` with `made` merged in as parent at `path`."""
+def merge_at(root: Obj, path: tuple[str, ...], addition: Obj) -> Obj:
+    """`root` with `addition` merged in as parent at `path`."""
     if not path:
-        return merge(made, root)
+        return merge(addition, root)
     head, rest = path[0], path[1:]
     kind = root.type.by_name[head].kind
     assert isinstance(kind, Type)
     under = root.values.get(head)
-    child = under if isinstance(under, Obj) else Obj(kind, made.place)
-    return root.put(head, merge_at(child, rest, made), child.place)
+    child = under if isinstance(under, Obj) else Obj(kind, addition.place)
+    return root.put(head, merge_at(child, rest, addition), child.place)

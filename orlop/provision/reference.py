@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from orlop.model.settings.document import FILES
+from orlop.model.settings.update import FORMAT
 from orlop.provision.schema import Field, Scalar, Type
 from orlop.provision.spec_variants import ORLOP
-from orlop.provision.variants import VARIANTS, Variant
+from orlop.provision.variants import UNMEANT, VARIANTS, Variant
 
 _HEAD = """\
 # The configuration language `{name}` {version}
@@ -19,19 +21,15 @@ there. After the document itself, each kind of object has a section that says wh
 _FILES = """\
 ## Files that the short forms become
 
-| key | file | mode | read by |
-|---|---|---|---|
-| `hostname` | `/etc/hostname` | 0644 | systemd |
-| `update` | `/etc/orlop/update.toml` | 0644 | the update engine |
-| `health` | `/etc/orlop/health.conf` | 0644 | the health check |
-| `health.checks[]` | `/etc/orlop/health.d/NAME` | 0755 | the health check |
-| `cluster` | `/etc/orlop/cluster.toml` | 0600 | the agent |
-| `trust.keys[]` | `/etc/orlop/keys.d/NAME.pem` | 0644 | the update engine |
-| `quadlets[]` | `/etc/containers/systemd/NAME` and `NAME.d/DROPIN` | 0644 | podman's Quadlet generator |
+| key | file | mode |
+|---|---|---|
+{rows}\
+| `quadlets[]` | `/etc/containers/systemd/NAME` and `NAME.d/DROPIN` | 0644 |
 
-The TOML files begin with `format = 1` and hold, under the names of the sections above, exactly the keys that were
-given; the program that reads them knows the defaults. `window` and `lock` are tables of their own. `health.conf` has
-`TIMEOUT=` and `SOAK=`, in seconds.
+`update.toml` begins with `format = {format}` and holds, under the names of the sections above, exactly the keys that
+were given; the program that reads it knows the defaults. `window` and `lock` are tables of their own. `health.conf` has
+`TIMEOUT=`, `SOAK=` and `WAIT=`, in seconds. Whoever writes these files in another way is held to the same rules, by the
+programs that read them.
 """
 
 
@@ -41,8 +39,11 @@ def markdown() -> str:
     used = _used(variant)
     parts = [_HEAD.format(name=variant.name, version=variant.version)]
     parts += [_section(kind, paths, variant) for kind, paths in used.items()]
-    parts += ["## Not supported\n\n", *(f"- `{path}`: {reason}\n" for path, reason in variant.refused.items()), "\n"]
-    return "".join([*parts, _FILES])
+    newer = {path: reason for path, reason in UNMEANT.items() if path != "grub" and "clevis" not in path}
+    left_out = {**variant.refused, **variant.unread, **newer}
+    parts += ["## Not supported\n\n", *(f"- `{path}`: {reason}\n" for path, reason in left_out.items()), "\n"]
+    rows = "".join(f"| `{file.settings}` | `{file.place}` | {file.mode:04o} |\n" for file in FILES)
+    return "".join([*parts, _FILES.format(rows=rows, format=FORMAT)])
 
 
 def _used(variant: Variant) -> dict[Type, list[str]]:
@@ -52,7 +53,7 @@ def _used(variant: Variant) -> dict[Type, list[str]]:
     queue = [(field, field.name) for field in variant.type.fields]
     while queue:
         field, path = queue.pop(0)
-        if not isinstance(field.kind, Type) or path.replace("[]", "") in variant.refused:
+        if not isinstance(field.kind, Type) or path.replace("[]", "") in _left_out(variant):
             continue
         path += "[]" if field.many else ""
         paths.setdefault(id(field.kind), []).append(path)
@@ -63,11 +64,16 @@ def _used(variant: Variant) -> dict[Type, list[str]]:
 
 
 def _section(kind: Type, paths: list[str], variant: Variant) -> str:
-    refused = {path.rpartition(".")[2] for path in variant.refused if path.rpartition(".")[0] in _plain(paths)}
-    rows = [_row(field) for field in kind.fields if field.name not in refused]
+    refused = {path.rpartition(".")[2] for path in _left_out(variant) if path.rpartition(".")[0] in _plain(paths)}
+    fields = [field for field in kind.fields if field.name not in refused]
+    rows = [_row(field) for field in fields]
     title = "The document" if kind is variant.type else kind.name
     where = "" if kind is variant.type else f"At {', '.join(f'`{path}`' for path in paths)}.\n\n"
-    return f"## {title}\n\n{where}| key | kind | meaning |\n|---|---|---|\n" + "".join(rows) + "\n"
+    return f"## {title}\n\n{where}| key | kind | meaning | read by |\n|---|---|---|---|\n" + "".join(rows) + "\n"
+
+
+def _left_out(variant: Variant) -> frozenset[str]:
+    return variant.hidden | frozenset(variant.refused)
 
 
 def _plain(paths: list[str]) -> list[str]:
@@ -77,11 +83,18 @@ def _plain(paths: list[str]) -> list[str]:
 def _row(field: Field) -> str:
     name = f"**`{field.name}`**" if field.required else f"`{field.name}`"
     text = field.doc
+    if field.said and not field.choices:
+        text += f". Must be {field.said}"
     if field.choices:
         text += f". One of: {', '.join(f'`{c}`' for c in field.choices)}"
     if field.default:
         text += f". Default: `{field.default}`"
-    return f"| {name} | {_kind(field)} | {text} |\n"
+    return f"| {name} | {_kind(field)} | {text} | {_reader(field)} |\n"
+
+
+def _reader(field: Field) -> str:
+    """A file of the repository, or who else; Ignition reads what is its own."""
+    return f"`{field.reader}`" if "/" in field.reader else field.reader or "Ignition"
 
 
 def _kind(field: Field) -> str:

@@ -23,7 +23,7 @@ class Severity(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ReportEntry:
     """One finding. `hint` says what to do about it and may be empty."""
 
     severity: Severity
@@ -52,21 +52,27 @@ class Report:
     Many warnings never hide an error: why a config is refused is always said.
     """
 
-    entries: list[Entry] = field(default_factory=list)
+    entries: list[ReportEntry] = field(default_factory=list)
     dropped: int = 0
     errors: int = 0
     warnings: int = 0
     _seen: set[tuple[object, ...]] = field(default_factory=set)
 
     def error(self, place: Place, message: str, hint: str = "") -> None:
-        if self._add(Entry(Severity.ERROR, _cut(message), place, _cut(hint))):
+        if self._add(ReportEntry(Severity.ERROR, _cut(message), place, _cut(hint))):
             self.errors += 1
 
     def warn(self, place: Place, message: str, hint: str = "") -> None:
-        if self._add(Entry(Severity.WARNING, _cut(message), place, _cut(hint))):
+        if self._add(ReportEntry(Severity.WARNING, _cut(message), place, _cut(hint))):
             self.warnings += 1
 
-    def _add(self, entry: Entry) -> bool:
+    def take(self, entries: Iterable[ReportEntry]) -> None:
+        """Add the findings of another report."""
+        for entry in entries:
+            add = self.error if entry.severity is Severity.ERROR else self.warn
+            add(entry.place, entry.message, entry.hint)
+
+    def _add(self, entry: ReportEntry) -> bool:
         """Whether it is new."""
         if (self.errors if entry.severity is Severity.ERROR else self.warnings) >= KEPT:
             self.dropped += 1
@@ -85,7 +91,7 @@ class Report:
     def failed(self, *, strict: bool = False) -> bool:
         return self.errors > 0 or (strict and self.warnings > 0)
 
-    def sorted(self) -> list[Entry]:
+    def sorted(self) -> list[ReportEntry]:
         """By position; errors before warnings at the same place."""
         return sorted(self.entries, key=lambda e: (e.place.span.line, e.place.span.column, e.severity.value))
 
@@ -103,7 +109,7 @@ def render(report: Report, text: str, name: str) -> str:
     return "\n\n".join(blocks)
 
 
-def _render(entry: Entry, lines: list[str], name: str) -> Iterable[str]:
+def _render(entry: ReportEntry, lines: list[str], name: str) -> Iterable[str]:
     span = entry.place.span
     yield f"{entry.severity.value}: {entry.message}"
     yield f"  --> {name}:{span.line}:{span.column} ({entry.place.path})"

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import re
 
-from orlop.provision.yamltree import Kind, Node
+from orlop.provision.yamltree import YamlKind, YamlNode
 
 MAX_INT = (1 << 53) - 1  # what every JSON reader keeps exactly
 
@@ -34,11 +34,11 @@ _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"
 _BASES = (("hex", 16), ("bin", 2), ("oct", 8), ("dec", 10))
 
 
-def is_null(node: Node) -> bool:
-    return node.kind is Kind.SCALAR and (node.tag == "null" or (node.plain and node.text in _NULL))
+def is_null(node: YamlNode) -> bool:
+    return node.kind is YamlKind.SCALAR and (node.tag == "null" or (node.plain and node.text in _NULL))
 
 
-def as_bool(node: Node) -> bool | str:
+def as_bool(node: YamlNode) -> bool | str:
     """The boolean, or the reason why there is none."""
     text = node.text
     if node.tag in ("", "bool"):
@@ -49,30 +49,30 @@ def as_bool(node: Node) -> bool | str:
     return f"needs true or false, not {shown(node)}"
 
 
-def as_int(node: Node) -> int | str:
+def as_int(node: YamlNode) -> int | str:
     """The number, or the reason why there is none."""
     if not node.plain and node.tag != "int":
         return f"needs a number, not the text {shown(node)}"
     text = node.text.replace("_", "")
     if len(text) > 70:
         return "is too large a number"
-    found = _INT.fullmatch(text)
-    if found is None:
+    match = _INT.fullmatch(text)
+    if match is None:
         if re.fullmatch(r"[-+]?0[0-9]+", text):
-            return f"is octal because it begins with 0, and {text} is no octal number"
+            return f"is octal because it begins with 0, and {text} is not a valid octal number"
         if _FLOAT.fullmatch(text):  # stricter than yaml.v3, which cuts off the fraction in silence
             return f"needs a whole number, not {text}"
         return f"needs a number, not {shown(node)}"
-    name, base = next((name, base) for name, base in _BASES if found[name] is not None)
-    value = int(found[name], base)
+    name, base = next((name, base) for name, base in _BASES if match[name] is not None)
+    value = int(match[name], base)
     if value > MAX_INT:
         return "is too large a number"
-    return -value if found[1] == "-" else value
+    return -value if match[1] == "-" else value
 
 
-def shown(node: Node) -> str:
+def shown(node: YamlNode) -> str:
     """A node as a message names it."""
-    if node.kind is not Kind.SCALAR:
+    if node.kind is not YamlKind.SCALAR:
         return str(node.kind.value)
     if is_null(node):
         return "nothing"

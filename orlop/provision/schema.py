@@ -26,6 +26,8 @@ class Field:
 
     `json`: its name in Ignition; "" derives it from `name`, None means it is ours alone and never written out.
     `unique`: items of a list may not repeat (by `Type.key`); lists with the same `group` share one set of keys.
+    `said`: what a value must be, where the table of settings knows it; `reader`: who reads it, "" for Ignition.
+    `since`: the base that brought it: 1 is Ignition 3.0, 7 is Ignition 3.6 (see `variants`).
     """
 
     name: str
@@ -38,6 +40,9 @@ class Field:
     group: str = ""
     choices: tuple[str, ...] = ()
     default: str = ""
+    said: str = ""
+    reader: str = ""
+    since: int = 1
 
     @property
     def out(self) -> str | None:
@@ -46,15 +51,20 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Type:
-    """An object: its fields in the order in which Ignition writes them, and which field tells two of them apart."""
+    """An object: its fields in the order in which Ignition writes them, and which field tells two of them apart.
+
+    `by_json`: the fields by the names that Ignition's JSON has for them.
+    """
 
     name: str
     fields: tuple[Field, ...]
     key: str = ""
     by_name: Mapping[str, Field] = field(default_factory=dict, compare=False, repr=False)
+    by_json: Mapping[str, Field] = field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "by_name", {f.name: f for f in self.fields})
+        object.__setattr__(self, "by_json", {f.out: f for f in self.fields if f.out is not None})
 
 
 @cache
@@ -82,8 +92,8 @@ def boolean(name: str, doc: str, **more: object) -> Field:
     return Field(name, Scalar.BOOL, doc, **more)  # type: ignore[arg-type]
 
 
-def mode(doc: str) -> Field:
-    return Field("mode", Scalar.MODE, doc)
+def mode(doc: str, name: str = "mode", **more: object) -> Field:
+    return Field(name, Scalar.MODE, doc, **more)  # type: ignore[arg-type]
 
 
 def one(name: str, kind: Type, doc: str, **more: object) -> Field:

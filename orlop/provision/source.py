@@ -47,6 +47,28 @@ class Place:
         return Place(span or self.span, self, key)
 
     @property
+    def keys(self) -> str:
+        """The way to it by names alone: `storage.files.path`, whichever item of a list it is in."""
+        names: list[str] = []
+        place: Place | None = self
+        while place is not None and place.key is not None:
+            if isinstance(place.key, str):
+                names.append(place.key)
+            place = place.parent
+        return ".".join(reversed(names))
+
+    @property
+    def part(self) -> str:
+        """The part of the config that it is in: an item of a list (`storage.files.0`), or what a key at the top has."""
+        steps: list[Place] = []
+        place: Place | None = self
+        while place is not None and place.key is not None:
+            steps.append(place)
+            place = place.parent
+        item = next((step for step in reversed(steps) if isinstance(step.key, int)), None)
+        return (item or steps[-1]).path if steps else ""
+
+    @property
     def path(self) -> str:
         steps: list[str] = []
         place: Place | None = self

@@ -1,9 +1,14 @@
-"""The table of Butane's base 0.4: what every variant for Ignition 3.3.0 has in common.
+"""The table of Butane's bases 0.1 to 0.7: what every variant has in common, and which base brought each key.
 
-Source: the Butane specification of `fcos` 1.4.0 and `flatcar` 1.0.0, and Ignition's configuration 3.3.0.
+What Ignition 3.3.0 has no word for is in the table too: a config says it, and is told what to do instead (see
+`variants.UNMEANT`). Source: the Butane specifications of `fcos` 1.0.0 to 1.7.0 and `flatcar` 1.0.0 and 1.1.0, and
+Ignition's configuration 3.0.0 to 3.6.0.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 from orlop.provision.schema import Type, boolean, integer, many, mode, one, string, strings
 
@@ -23,15 +28,17 @@ HEADER = Type(
     ),
     key="name",
 )
+_CONTENTS = "orlop/provision/sugar/resources.py"
+_TREES = "orlop/provision/sugar/trees.py"
 RESOURCE = Type(
     "resource",
     (
         string("compression", "`gzip` if the contents are compressed; chosen by itself for `inline` and `local`"),
-        many("http_headers", HEADER, "headers sent with the request (`http` and `https` only)"),
+        many("http_headers", HEADER, "headers sent with the request (`http` and `https` only)", since=2),
         string("source", "URL of the contents: `http`, `https`, `tftp`, `s3`, `gs` or `data`"),
         one("verification", VERIFICATION, "check of what was fetched"),
-        string("inline", "the contents, written here", json=None),
-        string("local", "file below the files directory that holds the contents", json=None),
+        string("inline", "the contents, written here", json=None, reader=_CONTENTS),
+        string("local", "file below the files directory that holds the contents", json=None, since=2, reader=_CONTENTS),
     ),
     key="source",
 )
@@ -63,11 +70,16 @@ LINK = Type(
     ),
     key="path",
 )
+_OURS_7: Mapping[str, Any] = {"json": None, "since": 7, "reader": _TREES}
 TREE = Type(
     "tree",
     (
-        string("local", "folder below the files directory", required=True, json=None),
-        string("path", "where its contents go; `/` if not given", json=None),
+        string("local", "folder below the files directory", required=True, json=None, reader=_TREES),
+        string("path", "where its contents go; `/` if not given", json=None, reader=_TREES),
+        mode("permissions of its files; 0755 if anyone may run it and else 0644, if not given", "file_mode", **_OURS_7),
+        mode("permissions of its folders; 0755 if not given", "dir_mode", **_OURS_7),
+        one("user", OWNER_USER, "user that owns all of it", **_OURS_7),
+        one("group", OWNER_GROUP, "group that owns all of it", **_OURS_7),
     ),
 )
 PARTITION = Type(
@@ -76,7 +88,7 @@ PARTITION = Type(
         string("guid", "GUID of the partition"),
         string("label", "label of the partition (at most 36 bytes, no colon)"),
         integer("number", "number in the partition table, from 1; 0 or none: the next free one"),
-        boolean("resize", "resize an existing partition that differs only in size"),
+        boolean("resize", "resize an existing partition that differs only in size", since=3),
         boolean("should_exist", "false: the partition is removed"),
         integer("size_mib", "size in MiB; 0: all that is free"),
         integer("start_mib", "start in MiB; 0: the largest free stretch"),
@@ -104,18 +116,19 @@ RAID = Type(
     ),
     key="name",
 )
+_MOUNTS: Mapping[str, Any] = {"json": None, "since": 2, "reader": "orlop/provision/sugar/mounts.py"}
 FILESYSTEM = Type(
     "filesystem",
     (
         string("device", "absolute path of the block device", required=True),
         string("format", "`ext4`, `btrfs`, `xfs`, `vfat`, `swap` or `none`"),
         string("label", "label of the file system"),
-        strings("mount_options", "options for mounting", unique=False),
+        strings("mount_options", "options for mounting", unique=False, since=2),
         strings("options", "options for the program that makes the file system", unique=False),
         string("path", "where it is mounted while the machine is configured"),
         string("uuid", "UUID of the file system"),
         boolean("wipe_filesystem", "make it anew although a fitting one is there"),
-        boolean("with_mount_unit", "write a systemd mount unit (or swap unit) for it too", json=None),
+        boolean("with_mount_unit", "write a systemd mount unit (or swap unit) for it too", **_MOUNTS),
     ),
     key="device",
 )
@@ -124,6 +137,7 @@ TANG = Type(
     (
         string("thumbprint", "thumbprint of the server's key", required=True),
         string("url", "URL of the server", required=True),
+        string("advertisement", "what the server advertises, so that it need not be asked", since=5),
     ),
     key="url",
 )
@@ -144,14 +158,18 @@ CLEVIS = Type(
         boolean("tpm2", "unlock with the machine's TPM"),
     ),
 )
+CEX = Type("cex", (boolean("enabled", "use a Crypto Express card (s390x)"),))
 LUKS = Type(
     "luks",
     (
+        one("cex", CEX, "unlocking by a Crypto Express card", since=6),
         one("clevis", CLEVIS, "unlocking by clevis"),
         string("device", "absolute path of the block device", required=True),
+        boolean("discard", "pass discards on to the device", since=5),
         one("key_file", RESOURCE, "contents of the key file"),
         string("label", "label of the LUKS volume (at most 47 bytes)"),
         string("name", "name under /dev/mapper", required=True),
+        strings("open_options", "options for opening the volume", unique=False, since=5),
         strings("options", "options for cryptsetup", unique=False),
         string("uuid", "UUID of the LUKS volume"),
         boolean("wipe_volume", "make it anew although a fitting one is there"),
@@ -166,20 +184,34 @@ STORAGE = Type(
         many("files", FILE, "files to write", group="node"),
         many("filesystems", FILESYSTEM, "file systems to make"),
         many("links", LINK, "links to make", group="node"),
-        many("luks", LUKS, "encrypted volumes"),
+        many("luks", LUKS, "encrypted volumes", since=3),
         many("raid", RAID, "RAID arrays"),
-        many("trees", TREE, "folders of files and links, copied from the files directory", json=None, unique=False),
+        many(
+            "trees",
+            TREE,
+            "folders of files and links, copied from the files directory",
+            json=None,
+            unique=False,
+            since=2,
+            reader=_TREES,
+        ),
     ),
 )
+_LOCAL_5: Mapping[str, Any] = {"json": None, "since": 5, "reader": "orlop/provision/sugar/texts.py"}
 DROPIN = Type(
     "dropin",
-    (string("contents", "its text"), string("name", "file name, ending in `.conf`", required=True)),
+    (
+        string("contents", "its text"),
+        string("contents_local", "file below the files directory that holds it", **_LOCAL_5),
+        string("name", "file name, ending in `.conf`", required=True),
+    ),
     key="name",
 )
 UNIT = Type(
     "unit",
     (
         string("contents", "text of the unit"),
+        string("contents_local", "file below the files directory that holds it", **_LOCAL_5),
         many("dropins", DROPIN, "files that change the unit"),
         boolean("enabled", "start it at boot (needs an [Install] section), or not"),
         boolean("mask", "make it impossible to start"),
@@ -194,7 +226,7 @@ GROUP = Type(
         integer("gid", "group id"),
         string("name", "name of the group", required=True),
         string("password_hash", "hash of the group's password"),
-        boolean("should_exist", "false: the group is removed"),
+        boolean("should_exist", "false: the group is removed", since=3),
         boolean("system", "make it a system group"),
     ),
     key="name",
@@ -212,8 +244,11 @@ USER = Type(
         string("password_hash", "hash of the password"),
         string("primary_group", "main group"),
         strings("ssh_authorized_keys", "SSH public keys that may log in"),
+        strings(
+            "ssh_authorized_keys_local", "files below the files directory that hold such keys, one a line", **_LOCAL_5
+        ),
         string("shell", "login shell"),
-        boolean("should_exist", "false: the user is removed"),
+        boolean("should_exist", "false: the user is removed", since=3),
         boolean("system", "make it a system user"),
         integer("uid", "user id"),
     ),
@@ -252,6 +287,7 @@ IGNITION = Type(
                 ),
             ),
             "proxy for fetching",
+            since=2,
         ),
         one(
             "security",
@@ -282,13 +318,14 @@ IGNITION = Type(
         ),
     ),
 )
-VARIANT = string("variant", "which kind of config this is", required=True, json=None)
-VERSION = string("version", "version of the variant", required=True, json=None)
+_TRANSLATOR = "orlop/provision/variants.py"
+VARIANT = string("variant", "which kind of config this is", required=True, json=None, reader=_TRANSLATOR)
+VERSION = string("version", "version of the variant", required=True, json=None, reader=_TRANSLATOR)
 BASE = (
     VARIANT,
     VERSION,
     one("ignition", IGNITION, "how Ignition itself works"),
-    one("kernel_arguments", KERNEL, "arguments of the kernel"),
+    one("kernel_arguments", KERNEL, "arguments of the kernel", since=4),
     one("passwd", PASSWD, "users and groups"),
     one("storage", STORAGE, "disks, file systems, files"),
     one("systemd", SYSTEMD, "systemd units"),

@@ -29,7 +29,7 @@ _PREFIX = "tag:yaml.org,2002:"
 _TAGS = {_PREFIX + name for name in ("str", "int", "bool", "null", "float", "map", "seq", "timestamp")} | {"!"}
 
 
-class Kind(Enum):
+class YamlKind(Enum):
     SCALAR = "a single value"
     MAP = "a mapping"
     LIST = "a list"
@@ -38,19 +38,19 @@ class Kind(Enum):
 @dataclass(frozen=True, slots=True)
 class Key:
     span: Span
-    value: Node
+    value: YamlNode
 
 
 @dataclass(slots=True)
-class Node:
+class YamlNode:
     """One node. `tag` is the short name of an explicit tag ("int") or ""; `plain`: a scalar without quotes."""
 
-    kind: Kind
+    kind: YamlKind
     span: Span
     tag: str = ""
     text: str = ""
     plain: bool = False
-    items: list[Node] = field(default_factory=list)
+    items: list[YamlNode] = field(default_factory=list)
     keys: dict[str, Key] = field(default_factory=dict)
 
 
@@ -73,10 +73,11 @@ def text_of(raw: bytes) -> str:
     except UnicodeDecodeError as e:
         line = raw.count(b"\n", 0, e.start) + 1
         column = len(raw[raw.rfind(b"\n", 0, e.start) + 1 : e.start].decode("utf-8", "replace")) + 1
-        raise YamlError("the config is not UTF-8 text", Span(line, column, line, column + 1)) from None
+        hint = "is it packed, or saved in another encoding?"
+        raise YamlError("the config is not UTF-8 text", Span(line, column, line, column + 1), hint) from None
 
 
-def parse(text: str) -> Node | None:
+def parse(text: str) -> YamlNode | None:
     """The root node of the only document in `text`; None when there is nothing in it. Raises YamlError."""
     import yaml
 
@@ -98,10 +99,10 @@ def parse(text: str) -> Node | None:
 class _Open:
     """A mapping or list that has begun. `key`: the mapping's key whose value comes next."""
 
-    node: Node
+    node: YamlNode
     anchor: str | None
-    key: Node | None = None
-    merges: list[tuple[Node, Span]] = field(default_factory=list)
+    key: YamlNode | None = None
+    merges: list[tuple[YamlNode, Span]] = field(default_factory=list)
 
 
 class _Composer:
@@ -110,12 +111,12 @@ class _Composer:
     def __init__(self, module: Any) -> None:
         self.yaml = module
         self.stack: list[_Open] = []
-        self.anchors: dict[str, Node | None] = {}  # None: begun, not ended
-        self.root: Node | None = None
+        self.anchors: dict[str, YamlNode | None] = {}  # None: begun, not ended
+        self.root: YamlNode | None = None
         self.made = 0
         self.documents = 0
 
-    def compose(self, events: Iterator[yaml.Event]) -> Node | None:
+    def compose(self, events: Iterator[yaml.Event]) -> YamlNode | None:
         y = self.yaml
         for count, event in enumerate(events):
             if count > MAX_EVENTS:
@@ -125,7 +126,7 @@ class _Composer:
             elif isinstance(event, y.AliasEvent):
                 self._add(self._alias(event), None)
             elif isinstance(event, y.CollectionStartEvent):
-                self._begin(event, Kind.MAP if isinstance(event, y.MappingStartEvent) else Kind.LIST)
+                self._begin(event, YamlKind.MAP if isinstance(event, y.MappingStartEvent) else YamlKind.LIST)
             elif isinstance(event, y.CollectionEndEvent):
                 self._end()
             elif isinstance(event, y.DocumentStartEvent):
@@ -136,14 +137,14 @@ class _Composer:
                     )
         return self.root
 
-    def _scalar(self, event: yaml.ScalarEvent) -> Node:
+    def _scalar(self, event: yaml.ScalarEvent) -> YamlNode:
         tag = _tag(event)
         if not event.value.isascii() and any("\ud800" <= c <= "\udfff" for c in event.value):
-            raise YamlError("half of a surrogate pair is no character", _span(event))
+            raise YamlError("half of a surrogate pair is not a valid character", _span(event))
         span = replace(_span(event), literal=True) if event.style == "|" else _span(event)
-        return Node(Kind.SCALAR, span, tag, event.value, plain=not event.style and tag in ("", "null"))
+        return YamlNode(YamlKind.SCALAR, span, tag, event.value, plain=not event.style and tag in ("", "null"))
 
-    def _alias(self, event: yaml.AliasEvent) -> Node:
+    def _alias(self, event: yaml.AliasEvent) -> YamlNode:
         name = event.anchor or ""
         if name not in self.anchors:
             raise YamlError(f"nothing before this is anchored as &{name}", _span(event))
@@ -152,16 +153,16 @@ class _Composer:
             raise YamlError(f"*{name} stands inside what it names, so it would never end", _span(event))
         return node
 
-    def _begin(self, event: yaml.CollectionStartEvent, kind: Kind) -> None:
+    def _begin(self, event: yaml.CollectionStartEvent, kind: YamlKind) -> None:
         if len(self.stack) >= MAX_DEPTH:
             raise YamlError(f"nested deeper than {MAX_DEPTH} levels", _span(event))
-        if self.stack and self.stack[-1].node.kind is Kind.MAP and self.stack[-1].key is None:
-            raise YamlError(f"{kind.value} cannot be a key", _span(event))
+        if self.stack and self.stack[-1].node.kind is YamlKind.MAP and self.stack[-1].key is None:
+            raise YamlError(f"a key must be a single value, not {kind.value}", _span(event))
         if event.anchor:
             self.anchors[event.anchor] = None
         start = _span(event)
         one = Span(start.line, start.column, start.line, start.column + 1)
-        self.stack.append(_Open(Node(kind, one, _tag(event)), event.anchor))
+        self.stack.append(_Open(YamlNode(kind, one, _tag(event)), event.anchor))
 
     def _end(self) -> None:
         top = self.stack.pop()
@@ -169,7 +170,7 @@ class _Composer:
             self._merge(top.node, source, span)
         self._add(top.node, top.anchor)
 
-    def _add(self, node: Node, anchor: str | None) -> None:
+    def _add(self, node: YamlNode, anchor: str | None) -> None:
         """Put a finished node where it belongs: a key, a value, an item, or the root."""
         if anchor:
             self.anchors[anchor] = node
@@ -177,11 +178,11 @@ class _Composer:
             self.root = node
             return
         top = self.stack[-1]
-        if top.node.kind is Kind.LIST:
+        if top.node.kind is YamlKind.LIST:
             top.node.items.append(node)
         elif top.key is None:
-            if node.kind is not Kind.SCALAR:
-                raise YamlError(f"{node.kind.value} cannot be a key", node.span)
+            if node.kind is not YamlKind.SCALAR:
+                raise YamlError(f"a key must be a single value, not {node.kind.value}", node.span)
             top.key = node
             here, first = node.span, top.node.span
             if (here.line, here.column) == (first.line, first.column):
@@ -190,7 +191,7 @@ class _Composer:
             key, top.key = top.key, None
             self._pair(top, key, node)
 
-    def _pair(self, top: _Open, key: Node, value: Node) -> None:
+    def _pair(self, top: _Open, key: YamlNode, value: YamlNode) -> None:
         if key.text == "<<" and key.plain:
             top.merges.append((value, key.span))
             return
@@ -200,10 +201,10 @@ class _Composer:
             raise YamlError(f"the key {key.text!r} is given twice in one mapping", key.span, hint)
         top.node.keys[key.text] = Key(key.span, value)
 
-    def _merge(self, node: Node, source: Node, span: Span) -> None:
+    def _merge(self, node: YamlNode, source: YamlNode, span: Span) -> None:
         """Merge keys: what `node` has itself wins, then the earlier of several sources."""
-        for one in source.items if source.kind is Kind.LIST else [source]:
-            if one.kind is not Kind.MAP:
+        for one in source.items if source.kind is YamlKind.LIST else [source]:
+            if one.kind is not YamlKind.MAP:
                 raise YamlError("<< needs a mapping, or a list of mappings, to merge", span)
             self.made += len(one.keys)
             if self.made > MAX_KEYS:

@@ -73,8 +73,8 @@ def targets_of(uris: Iterable[str]) -> list[str]:
     apt speaks of an index as a target only once it was fetched: a host whose last `apt-get update` was cut short, or
     whose lists were removed in part, would seem to have no security archive.
     """
-    found = (_INDEX.match(line) for line in uris)
-    return [f"{m[1]}|{m[2]}|{m[3]}|$(ORIGIN)" for m in found if m]
+    matches = (_INDEX.match(line) for line in uris)
+    return [f"{m[1]}|{m[2]}|{m[3]}|$(ORIGIN)" for m in matches if m]
 
 
 def parse(targets: Iterable[str], dump: Iterable[str]) -> Sources | None:
@@ -99,8 +99,8 @@ def parse(targets: Iterable[str], dump: Iterable[str]) -> Sources | None:
             main = main or uri
     if main is None or security is None:
         return None
-    found = (_SETTINGS.match(line.strip()) for line in dump)
-    return Sources(main, security, tuple((m[1], m[2]) for m in found if m))
+    matches = (_SETTINGS.match(line.strip()) for line in dump)
+    return Sources(main, security, tuple((m[1], m[2]) for m in matches if m))
 
 
 def _apt(*argv: str) -> str:

@@ -11,7 +11,7 @@ KEYS = ".ssh/authorized_keys.d/ignition"
 
 
 @dataclass(frozen=True)
-class User:
+class SimulatedUser:
     """`group`: the main group; `groups`: the others, sorted; `password`: set, locked or none; `keys`: how many."""
 
     name: str
@@ -26,31 +26,31 @@ class User:
 
 
 @dataclass(frozen=True)
-class Group:
+class SimulatedGroup:
     name: str
     gid: int
     members: tuple[str, ...]
 
 
-def groups(root: Snapshot) -> dict[str, Group]:
+def groups(root: Snapshot) -> dict[str, SimulatedGroup]:
     return {
-        name: Group(name, int(gid), tuple(sorted(filter(None, members.split(",")))))
+        name: SimulatedGroup(name, int(gid), tuple(sorted(filter(None, members.split(",")))))
         for name, _, gid, members in _rows(root, "/etc/group", 4)
         if gid.isdigit()
     }
 
 
-def users(root: Snapshot) -> dict[str, User]:
+def users(root: Snapshot) -> dict[str, SimulatedUser]:
     by_name = groups(root)
     by_gid = {str(g.gid): g.name for g in by_name.values()}
     passwords = {row[0]: row[1] for row in _rows(root, "/etc/shadow", 9)}
-    found = {}
+    accounts = {}
     for name, _, uid, gid, gecos, home, shell in _rows(root, "/etc/passwd", 7):
         if not uid.isdigit():
             continue
         others = tuple(sorted(g.name for g in by_name.values() if name in g.members))
         keys = file_text(root, f"{home.rstrip('/')}/{KEYS}").splitlines()
-        found[name] = User(
+        accounts[name] = SimulatedUser(
             name,
             int(uid),
             by_gid.get(gid, gid),
@@ -61,7 +61,7 @@ def users(root: Snapshot) -> dict[str, User]:
             _password(passwords.get(name, "*")),
             sum(1 for line in keys if line.strip() and not line.startswith("#")),
         )
-    return found
+    return accounts
 
 
 def _password(field: str) -> str:

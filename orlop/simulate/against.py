@@ -8,18 +8,18 @@ from typing import Any
 
 from orlop.simulate import show
 from orlop.simulate.accounts import groups, users
-from orlop.simulate.changes import Change, changes, unified
-from orlop.simulate.machine import Machine, compared
+from orlop.simulate.changes import RootChange, changes, unified
+from orlop.simulate.machine import SimulatedMachine, compared
 from orlop.simulate.units import Unit
 
 SAME = "both make the same machine"
 
 
-def text(other: Machine, this: Machine) -> str:
+def text(other: SimulatedMachine, this: SimulatedMachine) -> str:
     """What differs, then the text of files that differ as one unified diff."""
-    found = changes(other.root, this.root)
+    differences = changes(other.root, this.root)
     parts = [
-        show.titled("files", show.tree(found, show.owners(this))),
+        show.titled("files", show.tree(differences, show.owners(this))),
         show.titled("users", show.accounts(compared(users(other.root), users(this.root)), show.user_line)),
         show.titled("groups", show.accounts(compared(groups(other.root), groups(this.root)), show.group_line)),
         show.titled("units", [_unit(*pair) for pair in _units(other, this).values()]),
@@ -28,19 +28,19 @@ def text(other: Machine, this: Machine) -> str:
         show.titled(show.DISKS, lines(other.plan.disks, this.plan.disks)),
     ]
     head = f"{this.name} against {other.name}, on image {this.image}"
-    diffs = [diff.rstrip("\n") for change in found if (diff := _diff(change, other, this))]
+    diffs = [diff.rstrip("\n") for change in differences if (diff := _diff(change, other, this))]
     return show.joined([[head], *(parts if any(parts) else [[SAME]]), diffs])
 
 
-def document(other: Machine, this: Machine) -> dict[str, Any]:
+def document(other: SimulatedMachine, this: SimulatedMachine) -> dict[str, Any]:
     """The same for programs; `diff` is null where there is no text to show."""
-    found = changes(other.root, this.root)
+    differences = changes(other.root, this.root)
     units = _units(other, this)
     return {
         "config": this.name,
         "against": other.name,
         "image": this.image,
-        "entries": [{**show.change_document(c), "diff": _diff(c, other, this)} for c in found],
+        "entries": [{**show.change_document(c), "diff": _diff(c, other, this)} for c in differences],
         "users": show.pairs_document(compared(users(other.root), users(this.root))),
         "groups": show.pairs_document(compared(groups(other.root), groups(this.root))),
         "units": show.pairs_document(units),
@@ -60,17 +60,17 @@ def _sides(before: Iterable[Any], after: Iterable[Any]) -> dict[str, list[Any]]:
     return {"before": list(before), "after": list(after)}
 
 
-def _diff(change: Change, other: Machine, this: Machine) -> str | None:
+def _diff(change: RootChange, other: SimulatedMachine, this: SimulatedMachine) -> str | None:
     return unified(change, (other.name, this.name)) or None
 
 
-def _units(other: Machine, this: Machine) -> dict[str, tuple[Unit | None, Unit | None]]:
+def _units(other: SimulatedMachine, this: SimulatedMachine) -> dict[str, tuple[Unit | None, Unit | None]]:
     return compared({u.name: u for u in other.units}, {u.name: u for u in this.units})
 
 
 def _unit(before: Unit | None, after: Unit | None) -> str:
     if before is None or after is None:
-        found = after or before
-        assert found is not None
-        return f"{'+' if after else '-'} {show.unit_line(found)}"
+        unit = after or before
+        assert unit is not None
+        return f"{'+' if after else '-'} {show.unit_line(unit)}"
     return f"~ {show.unit_line(after)} (was: {show.unit_line(before).partition(': ')[2]})"

@@ -7,48 +7,48 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
-from orlop.simulate.snapshot import Entry, Snapshot
+from orlop.simulate.snapshot import RootEntry, Snapshot
 
 
-class How(Enum):
+class ChangeKind(Enum):
     ADDED = "added"
     CHANGED = "changed"
     REMOVED = "removed"
 
 
 @dataclass(frozen=True)
-class Change:
+class RootChange:
     """`why`: of a changed entry, what of it is other: kind, mode, owner, target, contents."""
 
     path: str
-    how: How
-    before: Entry | None
-    after: Entry | None
+    how: ChangeKind
+    before: RootEntry | None
+    after: RootEntry | None
     why: tuple[str, ...] = ()
 
     @property
-    def entry(self) -> Entry:
+    def entry(self) -> RootEntry:
         """As it is now; as it was, if it is gone."""
-        found = self.after or self.before
-        assert found is not None
-        return found
+        either = self.after or self.before
+        assert either is not None
+        return either
 
 
-def changes(before: Snapshot, after: Snapshot) -> list[Change]:
+def changes(before: Snapshot, after: Snapshot) -> list[RootChange]:
     """In the order of paths, folders before what is in them."""
-    found = []
+    all_changes = []
     for path in sorted({*before, *after}, key=lambda p: p.split("/")):
         old, new = before.get(path), after.get(path)
         if old is None:
-            found.append(Change(path, How.ADDED, None, new))
+            all_changes.append(RootChange(path, ChangeKind.ADDED, None, new))
         elif new is None:
-            found.append(Change(path, How.REMOVED, old, None))
+            all_changes.append(RootChange(path, ChangeKind.REMOVED, old, None))
         elif why := differences(old, new):
-            found.append(Change(path, How.CHANGED, old, new, tuple(why)))
-    return found
+            all_changes.append(RootChange(path, ChangeKind.CHANGED, old, new, tuple(why)))
+    return all_changes
 
 
-def differences(old: Entry, new: Entry) -> Iterable[str]:
+def differences(old: RootEntry, new: RootEntry) -> Iterable[str]:
     """What of two entries at the same path is other. Sizes of folders mean nothing."""
     if old.kind is not new.kind:
         return ["kind"]
@@ -61,7 +61,7 @@ def differences(old: Entry, new: Entry) -> Iterable[str]:
     return [name for name, a, b in pairs if a != b]
 
 
-def unified(change: Change, names: tuple[str, str]) -> str | None:
+def unified(change: RootChange, names: tuple[str, str]) -> str | None:
     """The change of a text file as a unified diff; None where there is no text, or what it would be is not known."""
     sides = [e for e in (change.before, change.after) if e is not None]
     if any(e.text is None or e.source for e in sides) or (change.why and "contents" not in change.why):

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Runs in the sandbox of orlop.simulate: /work is the run's folder, /sysroot an empty root with the image's /usr.
 #   inside.sh fetch [network]   the config, with all that it merges, to cache.json
-#   inside.sh files             cache.json onto the root; before.tar and after.tar are the root
+#   inside.sh files             cache.json onto the root; before.tar and after.tar are the root, generated.tar the units
+#                               that are made at boot, verify.log what systemd says of all units
 # A stage that fails is no failure of this script: what it said is in STAGE.log, how it ended in STAGE.rc.
 set -eu
 work=/work
@@ -35,28 +36,84 @@ fresh() {
 }
 
 # What enables units, from the file that Ignition writes: `enable UNIT`, `enable TEMPLATE@.service INSTANCE…`, `disable UNIT`.
+# As orlop.node.config.finish does it, in one run of systemctl; `absent` names those that are to be enabled and are nowhere.
 presets() {
-    : >"$work/preset.log"
-    [ -e etc/systemd/system-preset/20-ignition.preset ] || return 0
-    while read -r verb unit instances; do
-        case $verb in enable | disable) ;; *) continue ;; esac
-        if [ -z "$instances" ]; then
-            systemctl --root=/sysroot preset "$unit" >>"$work/preset.log" 2>&1 || :
-        fi
-        for instance in $instances; do
-            systemctl --root=/sysroot preset "${unit%@.*}@$instance.${unit##*.}" >>"$work/preset.log" 2>&1 || :
-        done
-    done <etc/systemd/system-preset/20-ignition.preset
+    file=etc/systemd/system-preset/20-ignition.preset
+    [ -e $file ] || return 0
     # Ignition writes it in another order every time, which would be a difference between equal configs
-    sort -o etc/systemd/system-preset/20-ignition.preset etc/systemd/system-preset/20-ignition.preset
+    sort -o $file $file
+    set -f --
+    while read -r verb unit instances; do
+        case $verb in enable) ;; disable) instances='' ;; *) continue ;; esac
+        names=$unit
+        if [ -n "$instances" ]; then
+            names=''
+            for instance in $instances; do names="$names ${unit%@*}@$instance${unit##*@}"; done
+        fi
+        for name in $names; do
+            if is_there "$name"; then
+                set -- "$@" "$name"
+            elif [ "$verb" = enable ]; then
+                echo "$name" >>"$work/absent"
+            fi
+        done
+    done <$file
+    set +f
+    [ $# -gt 0 ] || return 0
+    judged units systemctl --root=/sysroot --no-reload preset "$@"
+}
+
+is_there() {
+    for folder in etc/systemd/system usr/lib/systemd/system usr/local/lib/systemd/system; do
+        if [ -e "$folder/$1" ]; then return 0; fi
+        case $1 in
+        *@*.*) if [ -e "$folder/${1%%@*}@.${1##*.}" ]; then return 0; fi ;;
+        esac
+    done
+    return 1
+}
+
+# judged STAGE COMMAND…: what it says and how it ends, as a stage of Ignition.
+judged() {
+    called=$1 rc=0
+    shift
+    "$@" >"$work/$called.log" 2>&1 || rc=$?
+    echo $rc >"$work/$called.rc"
 }
 
 # What the machine does after Ignition, because its /etc is sealed then: orlop.node.config.finish.
 finish() {
     if [ -n "$(ls etc/sysusers.d 2>/dev/null)" ]; then
-        systemd-sysusers --root=/sysroot >>"$work/finish.log" 2>&1 || :
+        judged sysusers systemd-sysusers --root=/sysroot
     fi
-    systemd-tmpfiles --root=/sysroot --create --boot --prefix=/etc >>"$work/finish.log" 2>&1 || :
+    judged tmpfiles systemd-tmpfiles --root=/sysroot --create --boot --prefix=/etc
+}
+
+# The units that the image's own Quadlet makes of files at boot.
+generate() {
+    mkdir -p run/systemd/generator run/systemd/generator.early run/systemd/generator.late
+    [ -d etc/containers/systemd ] || return 0
+    chroot . /usr/lib/systemd/system-generators/podman-system-generator -no-kmsg-log /run/systemd/generator \
+        /run/systemd/generator.early /run/systemd/generator.late >"$work/quadlet.log" 2>&1 || :
+}
+
+# What systemd says of the config's units before it would start them: those that it wrote, changed or enabled.
+verify() {
+    # systemd-analyze reads no folder of generators, but this one
+    cp -a run/systemd/generator run/systemd/system
+    set --
+    for path in etc/systemd/system/*.* etc/systemd/system/*.wants/*@?*.* run/systemd/generator/*.service; do
+        name=${path##*/}
+        case $name in
+        *@.*) continue ;;
+        *.service.d | *.socket.d | *.timer.d | *.path.d | *.mount.d | *.target.d) name=${name%.d} ;;
+        *@?*.*) ;;
+        *) if [ ! -f "$path" ] || [ -L "$path" ]; then continue; fi ;;
+        esac
+        case $name in *@.* | *.wants | *.requires) ;; *) set -- "$@" "$name" ;; esac
+    done
+    [ $# -gt 0 ] || return 0
+    systemd-analyze --root=/sysroot --man=no --generators=no verify "$@" >"$work/verify.log" 2>&1 || :
 }
 
 case $1 in
@@ -78,10 +135,14 @@ files)
     fresh
     finish
     pack before.tar
+    rm -f "$work/sysusers.rc" "$work/tmpfiles.rc" # of the image alone
     fresh
     stage files || exit 0
     presets
     finish
     pack after.tar
+    generate
+    tar --create --file="$work/generated.tar" --format=posix --numeric-owner --sort=name ./run/systemd/generator
+    verify
     ;;
 esac

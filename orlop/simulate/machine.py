@@ -2,63 +2,75 @@
 
 from __future__ import annotations
 
-import re
+import hashlib
+import posixpath
+from collections import ChainMap
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TypeVar
 
-from orlop.simulate.accounts import Group, User, groups, users
-from orlop.simulate.changes import Change, changes
-from orlop.simulate.plan import Plan
-from orlop.simulate.snapshot import Entry, Snapshot
+from orlop.node.config import stops
+from orlop.simulate.accounts import SimulatedGroup, SimulatedUser, groups, users
+from orlop.simulate.changes import RootChange, changes
+from orlop.simulate.plan import SimulationPlan
+from orlop.simulate.snapshot import PathKind, RootEntry, Snapshot, file_text
 from orlop.simulate.units import Unit, units
 
 T = TypeVar("T")
-_MISSING = re.compile(r"Unit (\S+) does not exist")
 
 
 @dataclass(frozen=True)
-class Machine:
-    """`factory` is the root as the image alone makes it, `root` what the config made of it; `notes`: what systemd said
-    about the units to enable; `programs`: what can be run in the image, by its path without /usr.
+class ProgramOutput:
+    """What programs of the real system said of the machine. `units`: systemctl, about those to enable; `verify`:
+    systemd-analyze; `quadlet`: podman; `absent`: the units that are to be enabled and are nowhere.
+    """
+
+    units: str = ""
+    verify: str = ""
+    quadlet: str = ""
+    absent: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class SimulatedMachine:
+    """`factory` is the root as the image alone makes it, `root` what the config made of it; `generated`: the units that
+    are made at boot; `system`: the image's /usr.
     """
 
     name: str
     image: str
     factory: Snapshot
     root: Snapshot
-    plan: Plan
-    notes: tuple[str, ...] = ()
-    programs: frozenset[str] = frozenset()
+    plan: SimulationPlan
+    generated: Snapshot = field(default_factory=dict)
+    system: Snapshot = field(default_factory=dict)
+    said: ProgramOutput = field(default_factory=ProgramOutput)
 
     @cached_property
-    def changes(self) -> list[Change]:
+    def files(self) -> Snapshot:
+        """All files that the machine starts with."""
+        return ChainMap(dict(self.root), dict(self.generated), dict(self.system))
+
+    @cached_property
+    def changes(self) -> list[RootChange]:
         return changes(self.factory, self.root)
 
     @cached_property
     def units(self) -> list[Unit]:
-        return units(self.root, self.changes, missing=frozenset(_MISSING.findall("\n".join(self.notes))))
+        return units(self.files, self.changes, self.said.absent)
 
     @property
-    def doubts(self) -> list[tuple[str, str, str]]:
-        """What Ignition takes and the machine will not like: (kind of entry, its name, what is wrong with it)."""
-        found = [("unit", u.name, f"there is no unit {u.name} to enable") for u in self.units if u.state == "missing"]
-        for before, after in self.users.values():
-            shell = after.shell if after else ""
-            if after and shell and (before is None or before.shell != shell) and not self._runs(shell):
-                found.append(("passwd_user", after.name, f"the shell {shell} of {after.name} is not in the image"))
-        return found
-
-    def _runs(self, program: str) -> bool:
-        return program.removeprefix("/usr") in self.programs or program in self.root
+    def notes(self) -> list[str]:
+        """What systemd said about the units to enable, beside what it did."""
+        return [line for line in self.said.units.splitlines() if not line.startswith(("Created", "Removed"))]
 
     @cached_property
-    def users(self) -> dict[str, tuple[User | None, User | None]]:
+    def users(self) -> dict[str, tuple[SimulatedUser | None, SimulatedUser | None]]:
         return compared(users(self.factory), users(self.root))
 
     @cached_property
-    def groups(self) -> dict[str, tuple[Group | None, Group | None]]:
+    def groups(self) -> dict[str, tuple[SimulatedGroup | None, SimulatedGroup | None]]:
         return compared(groups(self.factory), groups(self.root))
 
 
@@ -68,9 +80,24 @@ def compared(before: Mapping[str, T], after: Mapping[str, T]) -> dict[str, tuple
     return {n: (before.get(n), after.get(n)) for n in names if before.get(n) != after.get(n)}
 
 
-def with_sources(root: Mapping[str, Entry], plan: Plan) -> dict[str, Entry]:
+def with_sources(root: Mapping[str, RootEntry], plan: SimulationPlan) -> dict[str, RootEntry]:
     """The root, in which files whose contents are elsewhere say so."""
     return {
         path: replace(entry, source=plan.sources[path]) if path in plan.sources else entry
         for path, entry in root.items()
     }
+
+
+def with_dropins(root: Mapping[str, RootEntry]) -> dict[str, RootEntry]:
+    """The root with what a machine writes beside the units of containers: time to stop (orlop.node.config.stops)."""
+    top, units_at = f"/{stops.QUADLETS}/", f"/{stops.UNITS}/"
+    made = dict(root)
+    for path, text in stops.dropins({p.removeprefix(top): file_text(root, p) for p in root if p.startswith(top)})[
+        0
+    ].items():
+        raw, file = text.encode(), units_at + path
+        made.setdefault(posixpath.dirname(file), RootEntry(posixpath.dirname(file), PathKind.FOLDER, 0o755, 0, 0))
+        made[file] = RootEntry(
+            file, PathKind.FILE, 0o644, 0, 0, len(raw), digest=hashlib.sha256(raw).hexdigest(), data=raw
+        )
+    return made

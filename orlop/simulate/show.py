@@ -7,15 +7,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, TypeVar
 
-from orlop.simulate.accounts import Group, User, groups, users
-from orlop.simulate.changes import Change, How
-from orlop.simulate.machine import Machine
-from orlop.simulate.plan import Fetch
-from orlop.simulate.snapshot import Entry, Kind
+from orlop.simulate.accounts import SimulatedGroup, SimulatedUser, groups, users
+from orlop.simulate.changes import ChangeKind, RootChange
+from orlop.simulate.machine import SimulatedMachine
+from orlop.simulate.plan import ForeseenFetch
+from orlop.simulate.snapshot import PathKind, RootEntry
 from orlop.simulate.units import Unit
 
-MARKS = {How.ADDED: "+", How.CHANGED: "~", How.REMOVED: "-"}
-_LETTERS = {Kind.FILE: "-", Kind.FOLDER: "d", Kind.LINK: "l", Kind.OTHER: "?"}
+MARKS = {ChangeKind.ADDED: "+", ChangeKind.CHANGED: "~", ChangeKind.REMOVED: "-"}
+_LETTERS = {PathKind.FILE: "-", PathKind.FOLDER: "d", PathKind.LINK: "l", PathKind.OTHER: "?"}
 NO_CHANGE = "nothing is other than in the image"
 FETCHED = "fetched when the machine boots, not here"
 DISKS = "disks, which are left alone here"
@@ -23,17 +23,17 @@ DISKS = "disks, which are left alone here"
 T = TypeVar("T")
 
 
-Owners = Callable[[Entry], str]
+Owners = Callable[[RootEntry], str]
 
 
-def owners(machine: Machine) -> Owners:
+def owners(machine: SimulatedMachine) -> Owners:
     """Names of owners, by the root's own tables; numbers where they have none."""
     by_uid = {u.uid: u.name for u in users(machine.root).values()}
     by_gid = {g.gid: g.name for g in groups(machine.root).values()}
     return lambda entry: f"{by_uid.get(entry.uid, entry.uid)}:{by_gid.get(entry.gid, entry.gid)}"
 
 
-def text(machine: Machine) -> str:
+def text(machine: SimulatedMachine) -> str:
     """All of it, with an empty line between the parts."""
     return joined(
         [
@@ -53,7 +53,7 @@ def joined(parts: list[list[str]]) -> str:
     return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
 
 
-def kernel_lines(machine: Machine) -> list[str]:
+def kernel_lines(machine: SimulatedMachine) -> list[str]:
     return [f"+ {a}" for a in machine.plan.kernel_add] + [f"- {a}" for a in machine.plan.kernel_remove]
 
 
@@ -72,11 +72,11 @@ def printable(line: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in line)
 
 
-def tree(found: Sequence[Change], names: Owners) -> list[str]:
+def tree(changes: Sequence[RootChange], names: Owners) -> list[str]:
     """What changed, under the folders it is in: mark, mode, owner, size, name."""
     rows: list[tuple[str, str, str, str, str]] = []
     shown: set[str] = set()
-    for change in found:
+    for change in changes:
         for folder in _above(change.path):
             if folder not in shown:
                 shown.add(folder)
@@ -102,9 +102,9 @@ def _name(path: str) -> str:
     return "  " * depth + ("/" if depth == 0 else "") + posixpath.basename(path)
 
 
-def _row(change: Change, names: Owners) -> tuple[str, str, str, str, str]:
+def _row(change: RootChange, names: Owners) -> tuple[str, str, str, str, str]:
     entry = change.entry
-    name = "/" if entry.path == "/" else _name(entry.path) + ("/" if entry.kind is Kind.FOLDER else "")
+    name = "/" if entry.path == "/" else _name(entry.path) + ("/" if entry.kind is PathKind.FOLDER else "")
     if entry.target:
         name += f" → {entry.target}"
     if entry.same:
@@ -113,11 +113,11 @@ def _row(change: Change, names: Owners) -> tuple[str, str, str, str, str]:
         name += " ← " + " ".join(entry.source)
     if change.why and change.why != ("contents",):
         name += f"  ({', '.join(change.why)})"
-    size = _size(entry.size) if entry.kind is Kind.FILE else ""
+    size = _size(entry.size) if entry.kind is PathKind.FILE else ""
     return MARKS[change.how], mode(entry), names(entry), "?" if entry.source else size, name
 
 
-def mode(entry: Entry) -> str:
+def mode(entry: RootEntry) -> str:
     """As `ls -l` has it."""
     bits = "".join(c if entry.mode & (0o400 >> n) else "-" for n, c in enumerate("rwxrwxrwx"))
     special = ((0o4000, 2, "s"), (0o2000, 5, "s"), (0o1000, 8, "t"))
@@ -133,19 +133,19 @@ def _size(size: int) -> str:
     return f"{size / 1e3:.0f} kB" if size < 1e6 else f"{size / 1e6:.1f} MB"
 
 
-def user_line(before: User | None, after: User | None) -> str:
+def user_line(before: SimulatedUser | None, after: SimulatedUser | None) -> str:
     if after is None:
         return f"- {before.name if before else ''}"
     facts = _facts(after)
     if before is None:
-        said = [f"{name} {value}" for name, value in facts.items() if value]
+        words = [f"{name} {value}" for name, value in facts.items() if value]
     else:
         old = _facts(before)
-        said = [f"{name} {value or 'none'}" for name, value in facts.items() if value != old[name]]
-    return f"{'~' if before else '+'} {after.name}: {', '.join(said)}"
+        words = [f"{name} {value or 'none'}" for name, value in facts.items() if value != old[name]]
+    return f"{'~' if before else '+'} {after.name}: {', '.join(words)}"
 
 
-def _facts(user: User) -> dict[str, str]:
+def _facts(user: SimulatedUser) -> dict[str, str]:
     return {
         "uid": str(user.uid),
         "group": user.group,
@@ -158,7 +158,7 @@ def _facts(user: User) -> dict[str, str]:
     }
 
 
-def group_line(before: Group | None, after: Group | None) -> str:
+def group_line(before: SimulatedGroup | None, after: SimulatedGroup | None) -> str:
     if after is None:
         return f"- {before.name if before else ''}"
     members = f", members {' '.join(after.members)}" if after.members else ""
@@ -170,15 +170,15 @@ def unit_line(unit: Unit) -> str:
     if unit.made_from:
         origin = f"made from {unit.made_from}"
     dropins = f"with {', '.join(unit.dropins)}" if unit.dropins else ""
-    said = ", ".join(filter(None, [unit.state, origin, dropins]))
-    return f"{unit.name}: {said}"
+    words = ", ".join(filter(None, [unit.state, origin, dropins]))
+    return f"{unit.name}: {words}"
 
 
-def fetch_line(fetch: Fetch) -> str:
+def fetch_line(fetch: ForeseenFetch) -> str:
     return f"{fetch.url} → {fetch.what}, {fetch.verification or 'whatever it holds: no hash is given'}"
 
 
-def document(machine: Machine) -> dict[str, Any]:
+def document(machine: SimulatedMachine) -> dict[str, Any]:
     """The same for programs."""
     return {
         "config": machine.name,
@@ -194,7 +194,7 @@ def document(machine: Machine) -> dict[str, Any]:
     }
 
 
-def change_document(change: Change) -> dict[str, Any]:
+def change_document(change: RootChange) -> dict[str, Any]:
     return {
         "path": change.path,
         "change": change.how.value,
@@ -204,7 +204,7 @@ def change_document(change: Change) -> dict[str, Any]:
     }
 
 
-def _entry(entry: Entry | None) -> dict[str, Any] | None:
+def _entry(entry: RootEntry | None) -> dict[str, Any] | None:
     if entry is None:
         return None
     return {

@@ -8,8 +8,9 @@ entry of the config is looked for whose path or name the sentence holds, the lon
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
-from orlop.node.config.failure import NO_GROUP, NO_HOME, TAKEN, Failure
+from orlop.node.config.failure import NO_GROUP, NO_HOME, TAKEN, WRONG_LINE, Failure
 from orlop.provision.report import Report
 from orlop.provision.source import ROOT, Place, Span
 from orlop.provision.tree import Obj, walk
@@ -22,12 +23,8 @@ _LAYERS = re.compile(
     r"|failed to configure (users|groups)|error creating \S+): "
 )
 _NAMED = {"user", "group", "file", "directory", "link", "unit", "dropin", "passwd_user", "passwd_group"}
-_ADVICE = {
-    "passwd_user": "write `shell: /bin/sh`",
-    "unit": "write the unit, or mend its name",
-    "kernel_arguments": "the command line is sealed in the image: unless firmware adds to it, the boot fails",
-}
 HINTS = (
+    (r"/(tmpfiles|sysusers)\.d/", WRONG_LINE),
     (
         r"file exists|exists there already and overwrite|already exists at that path and overwrite|non-directory",
         "the image has it already: `overwrite: true` puts this in its place",
@@ -41,7 +38,10 @@ HINTS = (
     (r"hash verification failed", "write the hash that was calculated, if these are the contents you mean"),
     (r"gzip|unexpected EOF|invalid header", "the contents are not what `compression` says"),
     TAKEN,
-    (r"unsupported config version", "Ignition 2.14 reads versions 3.0.0 to 3.3.0; `orlop config build` writes 3.3.0"),
+    (
+        r"unsupported config version",
+        "a config that is fetched must be of version 3.3.0 or older; `orlop config build` writes a newer one as that",
+    ),
     (
         r"invalid argument",
         "as an ordinary user only owners below the size of /etc/subuid's range can be had: run as root",
@@ -60,10 +60,10 @@ HINTS = (
 
 def sentence(log: str) -> str:
     """The cause in what a failed stage printed, without the layers that only say who called whom."""
-    found = _FAILED.findall(log)
+    operations = _FAILED.findall(log)
     lines = log.strip().splitlines()
-    text = found[-1] if found else (lines[-1] if lines else "it said nothing")
-    if not found:
+    text = operations[-1] if operations else (lines[-1] if lines else "it said nothing")
+    if not operations:
         text = re.sub(r"^(.*?: )?(CRITICAL|ERROR) +: ", "", text)
     while (shorter := _LAYERS.sub("", text)) != text:
         text = shorter
@@ -105,25 +105,24 @@ def refused(failure: Failure, config: Obj | None, report: Report) -> None:
     """Add the error with which a machine ends a stage before Ignition begins it."""
     there = [o for o in walk(config) if o.type.name == "luks"] if config is not None else []
     place = next((o.place for o in there if f" {o.key()} " in failure.reason), ROOT)
-    advice = "give the volume a `key_file`, or nothing: then the machine makes a key of its own"
-    report.error(place, f"the stage {failure.stage} fails: {failure.reason}", advice)
+    report.error(place, f"the stage {failure.stage} fails: {failure.reason}", failure.hint)
 
 
-def doubt(kind: str, name: str, text: str, config: Obj | None, report: Report) -> None:
-    """Add a warning about the entry `name` of the config."""
-    there = walk(config) if config is not None else ()
-    place = next((o.place for o in there if o.type.name == kind and o.key() == name), ROOT)
-    report.warn(place, text, _ADVICE[kind])
+def doubt(about: Sequence[tuple[str, str]], text: str, advice: str, config: Obj | None, report: Report) -> None:
+    """Add a warning. `about`: kinds and names of entries of the config; the first that is there is the one."""
+    there = [(o.type.name, o.key(), o.place) for o in walk(config)] if config is not None else []
+    places = (place for kind, name in about for its, key, place in there if (its, key) == (kind, name))
+    report.warn(next(places, ROOT), text, advice)
 
 
 def locate(log: str, config: Obj | None) -> Place:
     """The entry of the config that the last sentence is about; the beginning, if none is named in it."""
     if config is None:
         return ROOT
-    said = (_FAILED.findall(log) or [log])[-1].replace("/sysroot/", "/")
+    reason = (_FAILED.findall(log) or [log])[-1].replace("/sysroot/", "/")
     best: tuple[int, Place] = (0, ROOT)
     for obj in walk(config):
         name = obj.key() if obj.type.name in _NAMED else ""
-        if len(name) > best[0] and re.search(rf"(?<![\w./-]){re.escape(name)}(?![\w-]|\.\w|/\w)", said):
+        if len(name) > best[0] and re.search(rf"(?<![\w./-]){re.escape(name)}(?![\w-]|\.\w|/\w)", reason):
             best = len(name), obj.place
     return best[1]

@@ -4,8 +4,6 @@
     client      the order of the steps, over a cache and a server that are given to it
     releases    a channel's document and an image's index, of an Orlop release repository
     cache http  the rims: a folder, and a web server
-    route       how a URL is asked for: proxies, logins, redirects
-    dial        a connection whose every wait is bounded
     errors      what can go wrong
 
 Why our own client on tuf's formats: tuf's takes the clock itself, brings an HTTP library, and keeps what it loaded once

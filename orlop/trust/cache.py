@@ -29,7 +29,7 @@ class FolderCache:
 
     def _path(self, name: str) -> Path:
         if not all(part not in ("", ".", "..") and "\0" not in part for part in name.split("/")):
-            raise ValueError(f"{name!r} is no name in a cache")
+            raise ValueError(f"{name!r} is not a valid name in a cache")
         return self.folder / name
 
 

@@ -24,17 +24,18 @@ from urllib.parse import quote
 
 from tuf.api.metadata import TargetFile
 
+from orlop.net.errors import Unreachable
 from orlop.trust import verify
-from orlop.trust.errors import Expired, Refused, Unreachable
+from orlop.trust.errors import Expired, Refused
 from orlop.trust.verify import Trusted
 
 NEWEST, GIVEN = "root.json", "roots/given.json"  # in the cache: the newest that was trusted, the last given one
 MAX_TARGET = 48 << 20  # bytes of a target: the largest is an image's index
 
 
-class Fetch(Protocol):
+class MetadataFetch(Protocol):
     def __call__(self, path: str, most: int) -> bytes | None:
-        """The file, or None when the server has it not. Raises Unreachable, or Refused when it has more bytes."""
+        """The file, or None when the server has it not. Raises NetError, or Refused when it has more bytes."""
         ...
 
 
@@ -50,10 +51,10 @@ class Cache(Protocol):
     def forget(self, name: str) -> None: ...
 
 
-def refresh(given: bytes, cache: Cache, fetch: Fetch, now: datetime, timestamp: bytes | None = None) -> Trusted:
+def refresh(given: bytes, cache: Cache, fetch: MetadataFetch, now: datetime, timestamp: bytes | None = None) -> Trusted:
     """Bring everything up to the targets role up to date. `given` is the root in the image, `fetch` gives metadata.
 
-    `timestamp` is the server's, where the caller has just fetched it. Raises Refused, Expired, Unreachable.
+    `timestamp` is the server's, where the caller has just fetched it. Raises Refused, Expired, NetError.
     """
     t = _roots(verify.start(given, now), given, cache, fetch)
     t = _timestamp(t, cache, fetch, timestamp)
@@ -70,22 +71,22 @@ def _nothing(path: str, most: int) -> bytes | None:  # noqa: ARG001
     return None
 
 
-def _roots(t: Trusted, given: bytes, cache: Cache, fetch: Fetch) -> Trusted:
+def _roots(t: Trusted, given: bytes, cache: Cache, fetch: MetadataFetch) -> Trusted:
     known = _known(t, given, cache)
     for version in range(t.root.version + 1, t.root.version + 1 + verify.MAX_ROTATIONS):
         name = f"roots/{version}.json"
         raw = cache.read(name)
-        found = _next_root(t, raw)
-        if found is None:
+        newer = _next_root(t, raw)
+        if newer is None:
             raw = fetch(f"{version}.root.json", verify.MAX_ROOT)
             if raw is None:
                 break
-            found = verify.next_root(t, raw)
+            newer = verify.next_root(t, raw)
             cache.write(name, raw)
         if raw is not None and version > known:
             cache.write(NEWEST, raw)
             known = version
-        t = found
+        t = newer
     if t.root.version < known:
         raise Refused(
             f"root {known} is known already, and the server has none after {t.root.version}: a rollback",
@@ -117,10 +118,10 @@ def _known(t: Trusted, given: bytes, cache: Cache) -> int:
 def _one_chain(t: Trusted, given: bytes, newest: Trusted, raw: bytes, cache: Cache) -> bool:
     """Whether the given root leads to the newest known one, or that to it: by kept roots, or by its own signatures."""
     while t.root.version < newest.root.version:
-        found = _next_root(t, cache.read(f"roots/{t.root.version + 1}.json"))
-        if found is None:
+        newer = _next_root(t, cache.read(f"roots/{t.root.version + 1}.json"))
+        if newer is None:
             return verify.vouches(t.root, raw)
-        t = found
+        t = newer
     return t.root == newest.root if t.root.version == newest.root.version else verify.vouches(newest.root, given)
 
 
@@ -128,20 +129,20 @@ def _next_root(t: Trusted, raw: bytes | None) -> Trusted | None:
     return _try(lambda kept: verify.next_root(t, kept), raw)
 
 
-def _timestamp(t: Trusted, cache: Cache, fetch: Fetch, raw: bytes | None) -> Trusted:
+def _timestamp(t: Trusted, cache: Cache, fetch: MetadataFetch, raw: bytes | None) -> Trusted:
     known = _try(lambda old: verify.with_timestamp(t, old), cache.read("timestamp.json")) or t
     if raw is None:
         raw = fetch("timestamp.json", verify.MAX_TIMESTAMP)
     if raw is None:
         raise _gone("timestamp.json")
-    found = verify.with_timestamp(known, raw)
-    verify.fresh_timestamp(found)
-    if found is not known:
+    newer = verify.with_timestamp(known, raw)
+    verify.fresh_timestamp(newer)
+    if newer is not known:
         cache.write("timestamp.json", raw)
-    return found
+    return newer
 
 
-def _snapshot(t: Trusted, cache: Cache, fetch: Fetch) -> Trusted:
+def _snapshot(t: Trusted, cache: Cache, fetch: MetadataFetch) -> Trusted:
     known = _try(lambda old: verify.with_snapshot(t, old, cached=True), cache.read("snapshot.json")) or t
     if known.snapshot is not None and _fresh_snapshot(known):
         return known
@@ -149,10 +150,10 @@ def _snapshot(t: Trusted, cache: Cache, fetch: Fetch) -> Trusted:
     raw = fetch(_versioned(t, "snapshot", meta.version), meta.length or verify.MAX_SNAPSHOT)
     if raw is None:
         raise _gone("snapshot.json")
-    found = verify.with_snapshot(known, raw)
-    verify.fresh_snapshot(found)
+    newer = verify.with_snapshot(known, raw)
+    verify.fresh_snapshot(newer)
     cache.write("snapshot.json", raw)
-    return found
+    return newer
 
 
 def _fresh_snapshot(t: Trusted) -> bool:
@@ -163,24 +164,24 @@ def _fresh_snapshot(t: Trusted) -> bool:
     return True
 
 
-def role(t: Trusted, name: str, delegator: str, cache: Cache, fetch: Fetch) -> Trusted:
+def role(t: Trusted, name: str, delegator: str, cache: Cache, fetch: MetadataFetch) -> Trusted:
     """Load a role's targets metadata, for this delegator, from the cache or the server."""
     if (delegator, name) in t.roles:
         return t
     meta = verify.role_meta(t, name)
-    kept = f"{quote(name, safe='')}.json"
-    known = _try(lambda old: verify.with_role(t, old, name, delegator), cache.read(kept))
+    file = f"{quote(name, safe='')}.json"
+    known = _try(lambda old: verify.with_role(t, old, name, delegator), cache.read(file))
     if known is not None:
         return known
     raw = fetch(_versioned(t, quote(name, safe=""), meta.version), meta.length or verify.MAX_TARGETS)
     if raw is None:
         raise _gone(f"{name}.json")
-    found = verify.with_role(t, raw, name, delegator)
-    cache.write(kept, raw)
-    return found
+    newer = verify.with_role(t, raw, name, delegator)
+    cache.write(file, raw)
+    return newer
 
 
-def find(t: Trusted, path: str, cache: Cache, fetch: Fetch) -> tuple[Trusted, TargetFile | None]:
+def find(t: Trusted, path: str, cache: Cache, fetch: MetadataFetch) -> tuple[Trusted, TargetFile | None]:
     """Look a target up in the order of its delegations; None when no role that may speak for it names it."""
     todo = [("root", "targets")]
     seen: set[str] = set()
@@ -200,8 +201,8 @@ def find(t: Trusted, path: str, cache: Cache, fetch: Fetch) -> tuple[Trusted, Ta
     return t, None
 
 
-def target(t: Trusted, info: TargetFile, fetch: Fetch) -> bytes:
-    """The verified bytes of a target, from a `fetch` that gives targets. Raises Refused, Unreachable."""
+def target(t: Trusted, info: TargetFile, fetch: MetadataFetch) -> bytes:
+    """The verified bytes of a target, from a `fetch` that gives targets. Raises Refused, NetError."""
     if info.length > MAX_TARGET:
         raise Refused(f"{info.path} has {info.length} bytes, at most {MAX_TARGET} are read", hint=verify.HINT)
     raw = fetch(target_path(t, info), info.length)

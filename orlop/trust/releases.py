@@ -14,13 +14,14 @@ from urllib.parse import quote
 from tuf.api.metadata import TargetFile
 
 from orlop.errors import BadInput
-from orlop.model import channel as documents
-from orlop.model.channel import Channel
-from orlop.model.index import Index, decode
-from orlop.model.policy import Go
+from orlop.model.release import channel as documents
+from orlop.model.release.channel import Channel
+from orlop.model.release.index import Index, decode
+from orlop.model.release.policy import Go
+from orlop.net.errors import Unreachable
 from orlop.trust import client, verify
-from orlop.trust.client import Cache, Fetch
-from orlop.trust.errors import Refused, Unreachable
+from orlop.trust.client import Cache, MetadataFetch
+from orlop.trust.errors import Refused
 from orlop.trust.verify import Trusted
 
 METADATA = "metadata/"
@@ -29,7 +30,7 @@ INDEXES = "indexes"  # the folder of the cache that holds images' indexes; who o
 
 
 @dataclass(frozen=True)
-class Found:
+class Verified:
     """`changed` is False when the repository is as it was at the last check."""
 
     channel: Channel
@@ -41,17 +42,17 @@ class Found:
 class Under:
     """The part of a repository below a folder."""
 
-    fetch: Fetch
+    fetch: MetadataFetch
     folder: str
 
     def __call__(self, path: str, most: int) -> bytes | None:
         return self.fetch(self.folder + path, most)
 
 
-def check(given: bytes, cache: Cache, fetch: Fetch, channel: str, now: datetime) -> Found:
+def check(given: bytes, cache: Cache, fetch: MetadataFetch, channel: str, now: datetime) -> Verified:
     """The channel's document as of now. `given` is the root in the image; `now` has a time zone.
 
-    Raises Refused, Expired, Unreachable, or BadInput when a signed document breaks its own rules.
+    Raises Refused, Expired, NetError, or BadInput when a signed document breaks its own rules.
     """
     metadata, targets = Under(fetch, METADATA), Under(fetch, TARGETS)
     timestamp = metadata("timestamp.json", verify.MAX_TIMESTAMP)
@@ -66,23 +67,23 @@ def check(given: bytes, cache: Cache, fetch: Fetch, channel: str, now: datetime)
     return _document(t, cache, metadata, targets, channel, changed=True)
 
 
-def known(given: bytes, cache: Cache, channel: str, now: datetime) -> Found:
+def known(given: bytes, cache: Cache, channel: str, now: datetime) -> Verified:
     """The document from the cache alone, with no request. Raises Refused or Unreachable when that is not enough."""
     t = client.from_cache(given, cache, now)
     return _document(t, cache, _nothing, _nothing, channel, changed=False)
 
 
-def index(found: Found, go: Go, cache: Cache, fetch: Fetch) -> Index:
-    """The index of the image that a machine goes to, kept in the cache. Raises Refused, Unreachable or BadInput."""
+def index(verified: Verified, go: Go, cache: Cache, fetch: MetadataFetch) -> Index:
+    """The index of the image that a machine goes to, kept in the cache. Raises Refused, NetError or BadInput."""
     metadata, targets = Under(fetch, METADATA), Under(fetch, TARGETS)
-    t, info = client.find(found.trusted, go.index, cache, metadata)
+    t, info = client.find(verified.trusted, go.index, cache, metadata)
     if info is None:
-        raise Refused(f"{go.index} is not signed by channel {found.channel.name}", hint=verify.HINT)
+        raise Refused(f"{go.index} is not signed by channel {verified.channel.name}", hint=verify.HINT)
     raw = _kept(info, kept_index(go.index, info.hashes.get("sha256", "")), t, cache, targets)
-    made = decode(raw)
-    if made.version != go.version:
-        raise BadInput(f"{go.index} is the index of {made.version}", hint="tell the publisher of this repository")
-    return made
+    decoded = decode(raw)
+    if decoded.version != go.version:
+        raise BadInput(f"{go.index} is the index of {decoded.version}", hint="tell the publisher of this repository")
+    return decoded
 
 
 def kept_index(name: str, sha256: str) -> str:
@@ -90,7 +91,9 @@ def kept_index(name: str, sha256: str) -> str:
     return f"{INDEXES}/{quote(sha256, safe='')}.{quote(name, safe='')}"
 
 
-def _document(t: Trusted, cache: Cache, metadata: Fetch, targets: Fetch, name: str, *, changed: bool) -> Found:
+def _document(
+    t: Trusted, cache: Cache, metadata: MetadataFetch, targets: MetadataFetch, name: str, *, changed: bool
+) -> Verified:
     path = documents.target_name(name)
     t, info = client.find(t, path, cache, metadata)
     if info is None:
@@ -99,10 +102,10 @@ def _document(t: Trusted, cache: Cache, metadata: Fetch, targets: Fetch, name: s
             hint=f"choose another one, or update this machine by hand: it reads {documents.SCHEMA}",
         )
     raw = _kept(info, f"targets/{path}", t, cache, targets)
-    return Found(documents.decode(raw, name), t, changed)
+    return Verified(documents.decode(raw, name), t, changed)
 
 
-def _kept(info: TargetFile, name: str, t: Trusted, cache: Cache, targets: Fetch) -> bytes:
+def _kept(info: TargetFile, name: str, t: Trusted, cache: Cache, targets: MetadataFetch) -> bytes:
     """The target's bytes: those that are kept, when they are still what is signed, or the server's."""
     try:
         return verify.target_bytes(info, cache.read(name) or b"")

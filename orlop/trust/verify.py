@@ -51,11 +51,18 @@ class Trusted:
     roles: Mapping[Edge, Targets] = field(default_factory=dict)
 
 
-def start(raw: bytes, now: datetime) -> Trusted:
-    """From the root that was given to the machine, which vouches for itself. It may be expired: newer ones follow."""
+def given_root(raw: bytes) -> Root:
+    """The root that a machine or an image is given: it vouches for itself. It may be expired: newer ones follow."""
+    if len(raw) > MAX_ROOT:
+        raise Refused(f"the metadata of root has {len(raw)} bytes, at most {MAX_ROOT} are read", hint=HINT)
     root = _parsed(raw, Root, "root")
     _signed_by(root.signed, "root", root, root.signed)
-    return Trusted(root.signed, now.astimezone(UTC))
+    return root.signed
+
+
+def start(raw: bytes, now: datetime) -> Trusted:
+    """From the root that was given to the machine."""
+    return Trusted(given_root(raw), now.astimezone(UTC))
 
 
 def next_root(t: Trusted, raw: bytes) -> Trusted:
@@ -108,10 +115,10 @@ def with_snapshot(t: Trusted, raw: bytes, *, cached: bool = False) -> Trusted:
         )
     if t.snapshot is not None:
         for name, old in t.snapshot.meta.items():
-            found = new.signed.meta.get(name)
-            if found is None:
+            listed = new.signed.meta.get(name)
+            if listed is None:
                 raise Refused(f"snapshot {new.signed.version} has lost {name}", hint=HINT)
-            _not_older(name.removesuffix(".json"), old.version, found.version)
+            _not_older(name.removesuffix(".json"), old.version, listed.version)
     return replace(t, snapshot=new.signed, roles={})
 
 
@@ -156,12 +163,12 @@ def role_meta(t: Trusted, role: str) -> MetaFile:
 def children(t: Trusted, edge: Edge, path: str) -> tuple[list[str], bool]:
     """The roles that a trusted role delegates the target `path` to, in order; and whether the search ends with them."""
     delegations = t.roles[edge].delegations
-    found: list[str] = []
+    paths: list[str] = []
     for name, terminating in delegations.get_roles_for_target(path) if delegations is not None else ():
-        found.append(name)
+        paths.append(name)
         if terminating:
-            return found, True
-    return found, False
+            return paths, True
+    return paths, False
 
 
 def target_bytes(info: TargetFile, raw: bytes) -> bytes:
@@ -176,27 +183,27 @@ def target_bytes(info: TargetFile, raw: bytes) -> bytes:
 def _delegator(t: Trusted, name: str) -> Root | Targets:
     if name == Root.type:
         return t.root
-    found = next((targets for (_, role), targets in t.roles.items() if role == name), None)
-    if found is None:
+    delegator = next((targets for (_, role), targets in t.roles.items() if role == name), None)
+    if delegator is None:
         raise AssertionError(f"{name} comes before what it delegates")
-    return found
+    return delegator
 
 
 def _parsed(raw: bytes, kind: type[S], role: str) -> Metadata[S]:
     try:
-        found = Metadata.from_bytes(raw)
+        metadata = Metadata.from_bytes(raw)
     except (DeserializationError, RecursionError) as e:
         raise Refused(f"the metadata of {role} cannot be read ({e.__cause__ or e})", hint=HINT) from None
-    if type(found.signed) is not kind:
-        raise Refused(f"the metadata of {role} is of type {found.signed.type}", hint=HINT)
-    if found.signed.version >= MAX_VERSION:
+    if type(metadata.signed) is not kind:
+        raise Refused(f"the metadata of {role} is of type {metadata.signed.type}", hint=HINT)
+    if metadata.signed.version >= MAX_VERSION:
         raise Refused(f"the metadata of {role} has a version without measure", hint=HINT)
-    return found
+    return metadata
 
 
-def _signed_by(delegator: Root | Targets, role: str, found: Metadata[S], signed: Signed) -> None:
+def _signed_by(delegator: Root | Targets, role: str, metadata: Metadata[S], signed: Signed) -> None:
     try:
-        result = delegator.get_verification_result(role, found.signed_bytes, found.signatures)
+        result = delegator.get_verification_result(role, metadata.signed_bytes, metadata.signatures)
     except (ValueError, TypeError, AttributeError, RepositoryError, SerializationError, CannotSay) as e:
         raise Refused(f"the signatures of {role} {signed.version} cannot be checked ({e})", hint=HINT) from None
     keys = {(key.keytype, str(sorted(key.keyval.items()))) for key in result.signed.values()}

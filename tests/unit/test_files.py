@@ -17,7 +17,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orlop.errors import Busy, NoSpace
-from orlop.files import MAKING, locked, made_beside, mounts_in, need_space, remove_tree, sweep, write_atomic
+from orlop.files import (
+    MAKING,
+    locked,
+    made_beside,
+    mounts_in,
+    need_space,
+    remove_tree,
+    sweep,
+    usual_umask,
+    write_atomic,
+)
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
 
@@ -204,6 +214,20 @@ def test_remove_tree_takes_anything(tmp_path: Path) -> None:
     assert (tmp_path / "kept" / "file").exists()
 
 
+@as_root
+def test_remove_tree_takes_what_attributes_hold(tmp_path: Path) -> None:
+    """As a container machine may leave it in its /var."""
+    top = tmp_path / "top"
+    (top / "held").mkdir(parents=True)
+    for name in ("file", "log"):
+        (top / "held" / name).touch()
+    for attribute, held in (("+i", "held/file"), ("+a", "held/log"), ("+i", "held")):
+        if subprocess.run(["chattr", attribute, top / held], capture_output=True, check=False).returncode != 0:
+            pytest.skip("no such attributes on this file system")
+    remove_tree(top)
+    assert not top.exists()
+
+
 def test_remove_tree_takes_what_is_no_folder(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     (tmp_path / "dangling").symlink_to("nowhere")
@@ -244,3 +268,15 @@ def test_need_space(tmp_path: Path) -> None:
     with pytest.raises(NoSpace, match=r"making it needs 1000000000\.0 GB in .* free") as caught:
         need_space(tmp_path / "not" / "yet", 10**18, "making it")
     assert "ORLOP_STATE" in caught.value.hint
+
+
+def test_what_is_made_has_the_usual_modes_whatever_the_callers_umask(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        with usual_umask():
+            (tmp_path / "folder").mkdir()
+            (tmp_path / "file").write_text("x")
+        (tmp_path / "mine").write_text("x")
+    finally:
+        os.umask(before)
+    assert [(tmp_path / name).stat().st_mode & 0o777 for name in ("folder", "file", "mine")] == [0o755, 0o644, 0o600]

@@ -11,7 +11,8 @@ import hmac
 import json
 import struct
 
-from orlop.lab.metadata.http import Answer, Instance, Request, Tree, find, listing, text
+from orlop.lab.metadata.http import Answer, Instance, MetadataRequest, Tree, find, listing, text
+from orlop.model.words.arch import BUILT
 
 TTL_HEADER = "X-aws-ec2-metadata-token-ttl-seconds"
 TOKEN_HEADER = "X-aws-ec2-metadata-token"  # noqa: S105 — its name
@@ -26,7 +27,7 @@ REGION, ZONE = "us-east-1", "us-east-1a"
 ADDRESS = "10.0.2.15"
 
 
-def answer(instance: Instance, request: Request) -> Answer:
+def answer(instance: Instance, request: MetadataRequest) -> Answer:
     parts = request.parts
     if parts == ["latest", "api", "token"]:
         return _token(instance, request)
@@ -38,15 +39,15 @@ def answer(instance: Instance, request: Request) -> Answer:
         return text(200, "\n".join(VERSIONS))
     if parts[0] not in VERSIONS:
         return _error(404, "Not Found")
-    found = find(_tree(instance), parts[1:])
-    if found is None:
+    value = find(_tree(instance), parts[1:])
+    if value is None:
         return _error(404, "Not Found")
-    if isinstance(found, bytes):
-        return text(200, found, "application/octet-stream")
-    return text(200, found if isinstance(found, str) else listing(found))
+    if isinstance(value, bytes):
+        return text(200, value, "application/octet-stream")
+    return text(200, value if isinstance(value, str) else listing(value))
 
 
-def _token(instance: Instance, request: Request) -> Answer:
+def _token(instance: Instance, request: MetadataRequest) -> Answer:
     if request.method != "PUT":
         return _error(405, "Method Not Allowed")
     if "x-forwarded-for" in request.headers:  # a proxy was talked into asking
@@ -83,7 +84,7 @@ def _tree(instance: Instance) -> Tree:
     number = f"i-{instance.number:017x}"
     identity = {
         "accountId": "123456789012",
-        "architecture": "x86_64",
+        "architecture": BUILT.machine,
         "availabilityZone": ZONE,
         "imageId": "ami-0123456789abcdef0",
         "instanceId": number,

@@ -11,7 +11,7 @@ import json
 import uuid
 from collections.abc import Mapping
 
-from orlop.lab.metadata.http import Answer, Instance, Request, Tree, as_json, find, text
+from orlop.lab.metadata.http import Answer, Instance, MetadataRequest, Tree, as_json, find, text
 
 HEADER = "Metadata"
 USER_DATA_SINCE = "2021-01-01"
@@ -23,7 +23,7 @@ VERSIONS = (
 )
 
 
-def answer(instance: Instance, request: Request) -> Answer:
+def answer(instance: Instance, request: MetadataRequest) -> Answer:
     if request.method != "GET":
         return _error(405, "Method not allowed")
     if request.headers.get(HEADER.lower(), "").lower() != "true" or "x-forwarded-for" in request.headers:
@@ -41,16 +41,16 @@ def answer(instance: Instance, request: Request) -> Answer:
     return _told(find(_tree(instance, version), parts[2:]), request.query("format"))
 
 
-def _told(found: Tree | str | bytes | None, form: str | None) -> Answer:
-    if found is None:
+def _told(value: Tree | str | bytes | None, form: str | None) -> Answer:
+    if value is None:
         return _error(404, "Not found")
-    if isinstance(found, Mapping):
+    if isinstance(value, Mapping):
         if form == "text":
-            return text(200, "\n".join(f"{n}/" if isinstance(v, Mapping) else n for n, v in found.items()))
-        return as_json(200, found)
+            return text(200, "\n".join(f"{n}/" if isinstance(v, Mapping) else n for n, v in value.items()))
+        return as_json(200, value)
     if form == "json":
-        return text(200, json.dumps(found), "application/json; charset=utf-8")
-    return text(200, found, "text/plain; charset=utf-8")
+        return text(200, json.dumps(value), "application/json; charset=utf-8")
+    return text(200, value, "text/plain; charset=utf-8")
 
 
 def _error(status: int, words: str) -> Answer:

@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 
-from orlop.lab.metadata.http import Answer, Instance, Request, Tree, find, listing, text
+from orlop.lab.metadata.http import Answer, Instance, MetadataRequest, Tree, find, listing, text
 
 FLAVOR = "Metadata-Flavor"
 GOOGLE = "Google"
@@ -19,12 +19,14 @@ NUMBER = "123456789012"
 ROOT = "computeMetadata"
 
 
-def answer(instance: Instance, request: Request) -> Answer:
-    made = _answer(instance, request)
-    return Answer(made.status, made.body, {**made.headers, "Server": "Metadata Server for VM", FLAVOR: GOOGLE})
+def answer(instance: Instance, request: MetadataRequest) -> Answer:
+    response = _answer(instance, request)
+    return Answer(
+        response.status, response.body, {**response.headers, "Server": "Metadata Server for VM", FLAVOR: GOOGLE}
+    )
 
 
-def _answer(instance: Instance, request: Request) -> Answer:
+def _answer(instance: Instance, request: MetadataRequest) -> Answer:
     if request.method not in ("GET", "HEAD"):
         return _error(405, "Method Not Allowed")
     parts = request.parts
@@ -32,21 +34,21 @@ def _answer(instance: Instance, request: Request) -> Answer:
         return text(200, "computeMetadata/\n", "application/text")
     if "x-forwarded-for" in request.headers or request.headers.get(FLAVOR.lower()) != GOOGLE:
         return _error(403, f"Missing {FLAVOR}:{GOOGLE} header")
-    found = find({ROOT: {"v1": _tree(instance)}}, parts)
-    if found is None:
+    value = find({ROOT: {"v1": _tree(instance)}}, parts)
+    if value is None:
         return _error(404, "Not Found")
-    return _folder(found, request) if isinstance(found, Mapping) else _leaf(found, request)
+    return _folder(value, request) if isinstance(value, Mapping) else _leaf(value, request)
 
 
-def _folder(found: Tree, request: Request) -> Answer:
+def _folder(tree: Tree, request: MetadataRequest) -> Answer:
     if not request.path.endswith("/"):
         return Answer(301, b"", {"Location": f"{request.path}/", "Content-Type": "text/html"})
     if request.query("recursive") in ("true", "True", "1"):
-        return _tagged(json.dumps(_plain(found)).encode(), "application/json")
-    return _tagged((listing(found) + "\n").encode(), "application/text")
+        return _tagged(json.dumps(_plain(tree)).encode(), "application/json")
+    return _tagged((listing(tree) + "\n").encode(), "application/text")
 
 
-def _leaf(value: str | bytes, request: Request) -> Answer:
+def _leaf(value: str | bytes, request: MetadataRequest) -> Answer:
     raw = value.encode() if isinstance(value, str) else value
     if request.query("alt") == "json":
         return _tagged(json.dumps(raw.decode(errors="replace")).encode(), "application/json")
@@ -63,16 +65,16 @@ def _error(status: int, words: str) -> Answer:
 
 def _plain(tree: Tree) -> dict[str, object]:
     """As JSON has it: values, and names in camel case except those of the attributes."""
-    made: dict[str, object] = {}
+    plain: dict[str, object] = {}
     for name, value in tree.items():
         if name == "attributes" and isinstance(value, Mapping):
-            made[name] = {n: v.decode(errors="replace") if isinstance(v, bytes) else v for n, v in value.items()}
+            plain[name] = {n: v.decode(errors="replace") if isinstance(v, bytes) else v for n, v in value.items()}
         elif isinstance(value, Mapping):
-            made[name] = _plain(value)
+            plain[name] = _plain(value)
         else:
             first, *rest = name.split("-")
-            made["".join((first, *(word.title() for word in rest)))] = value
-    return made
+            plain["".join((first, *(word.title() for word in rest)))] = value
+    return plain
 
 
 def _tree(instance: Instance) -> Tree:

@@ -26,7 +26,7 @@ class Instance:
 
 
 @dataclass(frozen=True)
-class Request:
+class MetadataRequest:
     """`target` is path and query as they came; header names are in lower case; `now` is in seconds since 1970."""
 
     method: str

@@ -10,7 +10,7 @@ import json
 import uuid
 from collections.abc import Mapping
 
-from orlop.lab.metadata.http import Answer, Instance, Request, Tree, find, listing, text
+from orlop.lab.metadata.http import Answer, Instance, MetadataRequest, Tree, find, listing, text
 
 VERSIONS = (
     *("2012-08-10", "2013-04-04", "2013-10-17", "2015-10-15", "2016-06-30", "2016-10-06", "2017-02-22", "2018-08-27"),
@@ -19,7 +19,7 @@ VERSIONS = (
 EC2_VERSIONS = ("2009-04-04", "latest")
 
 
-def answer(instance: Instance, request: Request) -> Answer:
+def answer(instance: Instance, request: MetadataRequest) -> Answer:
     if request.method not in ("GET", "HEAD"):
         return _error(405, "Method Not Allowed")
     parts = request.parts
@@ -28,15 +28,15 @@ def answer(instance: Instance, request: Request) -> Answer:
     if parts == ["openstack"]:
         return text(200, "\n".join(VERSIONS))
     if parts[0] == "openstack":
-        found = find(files(instance), parts[2:]) if parts[1] in VERSIONS else None
+        value = find(files(instance), parts[2:]) if parts[1] in VERSIONS else None
     else:
-        found = find(_ec2(instance), parts[1:]) if parts[0] in EC2_VERSIONS else None
-    if found is None:
+        value = find(_ec2(instance), parts[1:]) if parts[0] in EC2_VERSIONS else None
+    if value is None:
         return _error(404, "Not Found")
-    if isinstance(found, Mapping):
-        return text(200, listing(found))
+    if isinstance(value, Mapping):
+        return text(200, listing(value))
     kind = "application/json" if parts[-1].endswith(".json") else "text/plain; charset=utf-8"
-    return text(200, found, "application/octet-stream" if isinstance(found, bytes) else kind)
+    return text(200, value, "application/octet-stream" if isinstance(value, bytes) else kind)
 
 
 def files(instance: Instance) -> dict[str, str | bytes]:
@@ -49,15 +49,15 @@ def files(instance: Instance) -> dict[str, str | bytes]:
         "availability_zone": "nova",
         "project_id": "0123456789abcdef0123456789abcdef",
     }
-    made: dict[str, str | bytes] = {
+    contents: dict[str, str | bytes] = {
         "meta_data.json": json.dumps(meta),
         "network_data.json": json.dumps({"links": [], "networks": [], "services": []}),
         "vendor_data.json": "{}",
         "vendor_data2.json": "{}",
     }
     if instance.user_data is not None:
-        made["user_data"] = instance.user_data
-    return made
+        contents["user_data"] = instance.user_data
+    return contents
 
 
 def _ec2(instance: Instance) -> Tree:

@@ -13,20 +13,20 @@ import time
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
-from orlop.lab.metadata.http import Answer, Instance, Request
+from orlop.lab.metadata.http import Answer, Instance, MetadataRequest
 from orlop.lab.metadata.services import SERVICES
 
 IDLE_SECONDS = 30.0
 MAX_BODY = 65536
 
 
-class Handler(BaseHTTPRequestHandler):
-    """HTTP/1.1 in, `Request`s out, and back. Who uses it says in `ask` what is answered."""
+class MetadataHandler(BaseHTTPRequestHandler):
+    """HTTP/1.1 in, `MetadataRequest`s out, and back. Who uses it says in `ask` what is answered."""
 
     protocol_version = "HTTP/1.1"
     timeout = IDLE_SECONDS
 
-    def ask(self, request: Request) -> Answer:
+    def ask(self, request: MetadataRequest) -> Answer:
         raise NotImplementedError
 
     def send(self, answer: Answer) -> None:
@@ -45,7 +45,7 @@ class Handler(BaseHTTPRequestHandler):
             return
         self.rfile.read(int(length))
         headers = {name.lower(): value for name, value in self.headers.items()}
-        self.send(self.ask(Request(self.command, self.path, headers, time.time())))
+        self.send(self.ask(MetadataRequest(self.command, self.path, headers, time.time())))
 
     do_HEAD = do_PUT = do_POST = do_DELETE = do_PATCH = do_OPTIONS = do_GET  # noqa: N815
 
@@ -56,8 +56,8 @@ class Handler(BaseHTTPRequestHandler):
 def main(service: str, name: str, file: str) -> None:
     answer = SERVICES[service]
 
-    class Connection(Handler):
-        def ask(self, request: Request) -> Answer:
+    class Connection(MetadataHandler):
+        def ask(self, request: MetadataRequest) -> Answer:
             try:
                 data = Path(file).read_bytes()
             except FileNotFoundError:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from orlop.lab.metadata.http import Answer, Instance, Request, text
+from orlop.lab.metadata.http import Answer, Instance, MetadataRequest, text
 
 PATH = "/config.ign"
 
 
-def answer(instance: Instance, request: Request) -> Answer:
+def answer(instance: Instance, request: MetadataRequest) -> Answer:
     if request.method not in ("GET", "HEAD"):
         return text(405, "Method Not Allowed\n")
     if request.path != PATH or instance.user_data is None:

@@ -1,4 +1,4 @@
-"""What the rules need to know about this machine. All of it is read; only `own_key` makes something."""
+"""What the rules need to know about this machine. All of it is read; only `own_…` make something."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ HELPER = Path("/proc/sys/kernel/modprobe")
 ALL_MODULES = "/usr/lib/orlop/modprobe"  # in the initrd: looks into the image's modules, which are many more
 _DMI_NAMES = ("sys_vendor", "product_name", "chassis_asset_tag")
 _KEY_BYTES = 64
+_SECRET_BYTES = 32
 
 
 def arguments(path: Path = Path("/proc/cmdline")) -> list[str]:
@@ -30,8 +31,8 @@ def arguments(path: Path = Path("/proc/cmdline")) -> list[str]:
 
 
 def hardware(dmi: Path = DMI, fw_cfg: Path = FW_CFG) -> Hardware:
-    found = {name: _line(dmi / name) for name in _DMI_NAMES}
-    return Hardware({name: text for name, text in found.items() if text}, fw_cfg.exists())
+    dmi_values = {name: _line(dmi / name) for name in _DMI_NAMES}
+    return Hardware({name: text for name, text in dmi_values.items() if text}, fw_cfg.exists())
 
 
 @contextmanager
@@ -55,12 +56,12 @@ def _line(path: Path) -> str:
 def partitions(device: str, sysfs: Path = Path("/sys/class/block")) -> tuple[Partition, ...]:
     """The partitions the kernel knows on a disk; none when the disk is not there, which is Ignition's to say."""
     disk = sysfs / Path(os.path.realpath(device)).name
-    found = []
+    partitions_there = []
     for uevent in sorted(disk.glob("*/partition")):
         values = _uevent(uevent.parent / "uevent")
         if values.get("PARTN", "").isdigit():
-            found.append(Partition(int(values["PARTN"]), values.get("PARTNAME", "")))
-    return tuple(sorted(found, key=lambda p: p.number))
+            partitions_there.append(Partition(int(values["PARTN"]), values.get("PARTNAME", "")))
+    return tuple(sorted(partitions_there, key=lambda p: p.number))
 
 
 def _uevent(path: Path) -> dict[str, str]:
@@ -81,26 +82,67 @@ def filesystem(device: str) -> FileSystem | None:
     return FileSystem(values["TYPE"], values.get("LABEL", ""), values.get("UUID", ""))
 
 
+def scan_btrfs(degraded: Iterable[str], rules: Path = Path("/run/udev/rules.d/65-orlop-degraded.rules")) -> None:
+    """Tell the kernel which devices belong together: it mounts a file system on several when it has seen all of them.
+    Those of the file systems on `degraded` never come together, and udev would hold them back for that.
+    """
+    for argv in (["modprobe", "-q", "btrfs"], ["btrfs", "device", "scan"]):
+        subprocess.run(argv, capture_output=True, check=False, timeout=60)
+    there = [found for device in degraded if (found := filesystem(device))]
+    lines = [f'SUBSYSTEM=="block", ENV{{ID_FS_UUID}}=="{fs.uuid}", ENV{{SYSTEMD_READY}}="1"\n' for fs in there]
+    if lines:
+        rules.parent.mkdir(parents=True, exist_ok=True)
+        rules.write_text("".join(lines))
+
+
+def is_degraded(array: Path, sysfs: Path = Path("/sys/class/block")) -> bool:
+    """Whether an array that runs lacks a member."""
+    try:
+        return (sysfs / array.resolve().name / "md/degraded").read_text().strip() not in ("", "0")
+    except OSError:
+        return False
+
+
 def kinds(root: Path, paths: Iterable[str]) -> Mapping[str, str]:
     """What stands at each path below the new root, links not followed; paths that are free are left out."""
-    found = {}
+    by_path = {}
     for path in paths:
         try:
             mode = (root / path.lstrip("/")).lstat().st_mode
         except OSError:
             continue
         if stat.S_ISLNK(mode):
-            found[path] = "link"
+            by_path[path] = "link"
         elif stat.S_ISDIR(mode):
-            found[path] = "dir"
+            by_path[path] = "dir"
         else:
-            found[path] = "file" if stat.S_ISREG(mode) else "other"
-    return found
+            by_path[path] = "file" if stat.S_ISREG(mode) else "other"
+    return by_path
+
+
+def own_secret(path: Path) -> None:
+    """The secret that this machine is known by to itself, 64 hexadecimal digits: it outlives every boot and update.
+
+    Made when it is not there; made anew when it is damaged or cut short, which costs a place in a rollout.
+    """
+    try:
+        if len(bytes.fromhex(path.read_text(errors="replace").strip())) == _SECRET_BYTES:
+            return
+    except (OSError, ValueError):
+        pass
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if path.is_dir():
+        path.rename(path.with_name(f"{path.name}.aside"))
+    write_atomic(path, secrets.token_hex(_SECRET_BYTES) + "\n", mode=0o400)
 
 
 def own_key(folder: Path, volume: str) -> str:
     """This machine's key for an encrypted volume, as a data URL; made, safely on disk, when it is first asked for."""
     path = folder / f"{volume}.key"
+    if path.exists() and not (
+        path.is_file() and path.stat().st_size == _KEY_BYTES
+    ):  # an empty key must never lock a new volume
+        path.rename(path.with_name(f"{path.name}.damaged"))
     if not path.exists():
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_atomic(path, secrets.token_bytes(_KEY_BYTES), mode=0o400)

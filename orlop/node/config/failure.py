@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from orlop.model.disk.names import ADVICE
+
 _LINE = re.compile(r"^(CRITICAL|ERROR|WARNING) *: (.*)$", re.MULTILINE)
 _FOUND = re.compile(r"error at ")  # $.path, line and column
 _GAVE_UP = "Ignition failed: "
@@ -18,6 +20,7 @@ _WRONG = re.compile(r"config is not valid|unsupported config version|incompatibl
 _HINTS = {
     "fetch": "mend the configuration or its source: `orlop config check` and `ignition-validate` name what is wrong",
     "kargs": "the arguments must be possible on this machine: see kernel_arguments in the configuration",
+    "hardware": "attach what is missing, or give a file system that may be missing the mount option nofail",
     "disks": "the disks are not as the configuration expects; nothing that exists is overwritten unless it says wipe",
     "mount": "a file system of the configuration cannot be mounted: its device, format and path must agree",
     "files": "a path, user or group cannot be made: paths below /usr are read-only, a file that the image has needs "
@@ -30,11 +33,27 @@ NO_HOME = (
     "leave `home_dir` out, or give the user a name of its own"
 )
 NO_GROUP = "add the group under passwd.groups, or use one of the image's"
+WRONG_LINE = "mend the line in the configuration: tmpfiles.d(5) and sysusers.d(5) have the form"
 TAKEN = (r"UID .* is not unique|GID .* already exists", "choose another number, or leave it out")
 # what is known better than by the stage alone
 _BY_REASON = (
+    (
+        r"this is a container machine",
+        "leave storage.disks, raid, luks and filesystems out for it, or take a whole machine: `--kind vm`",
+    ),
+    (
+        r"unsupported config version",
+        "`orlop config build CONFIG.ign` writes it as version 3.3.0, or says what in it cannot be done; Ignition here "
+        "reads 3.0.0 to 3.3.0",
+    ),
+    (r"asks for clevis", "give the volume a `key_file`, or nothing: then the machine makes a key of its own"),
+    (
+        r"which this machine runs from|it is the system's own|nothing can be mounted at",
+        "name the disk that you mean by its serial number, /dev/disk/by-id/…: names like /dev/sda change; " + ADVICE,
+    ),
     (r"failed to create users/groups: lstat ", NO_HOME),
     (r"useradd: group '.*' does not exist", NO_GROUP),
+    (r"/(tmpfiles|sysusers)\.d/", WRONG_LINE),
     TAKEN,
 )
 
@@ -66,11 +85,11 @@ class StageFailed(Exception):
 def read(stage: str, log: str) -> Failure:
     """What Ignition's log of a failed stage says: what it found wrong in the configuration, else why it gave up."""
     lines = [(level, text.strip()) for level, text in _LINE.findall(log) if text.strip()]
-    found = [text for _, text in lines if _FOUND.match(text)]
+    errors_at = [text for _, text in lines if _FOUND.match(text)]
     errors = [text for level, text in lines if level == "ERROR" and _OPERATION not in text]
     gave_up = [text.removeprefix(_GAVE_UP) for _, text in lines if text.startswith(_GAVE_UP)]
     last = [text for _, text in lines[-1:]]
-    reason = "; ".join(dict.fromkeys(found[:3] or [*errors[-1:], *(gave_up or last)]))
+    reason = "; ".join(dict.fromkeys(errors_at[:3] or [*errors[-1:], *(gave_up or last)]))
     reason = reason or (log.strip().splitlines() or ["it said nothing"])[-1].strip()
     whole = bool(_WRONG.search(log)) and not _CUT.search(log)
     return Failure(stage, reason[:2000], reachable=whole)

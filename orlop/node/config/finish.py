@@ -71,7 +71,7 @@ def units(root: Path) -> list[str]:
         )
         if done.returncode != 0:
             raise StageFailed(Failure("units", " ".join(done.stderr.split()) or "systemctl preset failed"))
-    return [f"the unit {unit} is to be enabled, but there is none" for unit in preset.enable if unit not in there]
+    return [f"the unit {unit} is to be enabled, but does not exist" for unit in preset.enable if unit not in there]
 
 
 def users_and_files(root: Path) -> None:

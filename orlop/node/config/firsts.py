@@ -24,7 +24,7 @@ from pathlib import Path
 from orlop.errors import Busy
 from orlop.files import remove_tree
 from orlop.node.config.failure import Failure, StageFailed
-from orlop.node.config.remote import Config
+from orlop.node.config.rendering import Rendering
 
 
 def before(root: Path, paths: Iterable[str]) -> dict[str, int | None]:
@@ -32,16 +32,16 @@ def before(root: Path, paths: Iterable[str]) -> dict[str, int | None]:
 
     Left out is what cannot be undone: a link that something is to be added behind.
     """
-    found: dict[str, int | None] = {}
+    sizes: dict[str, int | None] = {}
     for path in paths:
         try:
             status = (root / path.lstrip("/")).lstat()
         except (FileNotFoundError, NotADirectoryError):
-            found[path] = None
+            sizes[path] = None
             continue
         if stat.S_ISREG(status.st_mode):
-            found[path] = status.st_size
-    return found
+            sizes[path] = status.st_size
+    return sizes
 
 
 def undo(root: Path, noted: Mapping[str, int | None]) -> list[str]:
@@ -74,7 +74,7 @@ def to_disk(root: Path, folders: Iterable[str]) -> None:
         raise StageFailed(Failure("files", f"what was written did not get to the disk: {why}"))
 
 
-def flush(config: Config) -> None:
+def flush(config: Rendering) -> None:
     """Let the disks of the configuration write what they hold in their caches. Raises StageFailed."""
     for device in dict.fromkeys(_devices(config)):
         try:
@@ -91,9 +91,9 @@ def flush(config: Config) -> None:
             os.close(fd)
 
 
-def _devices(config: Config) -> Iterator[str]:
-    storage = config.get("storage") or {}
-    for kind in ("disks", "luks", "filesystems"):
-        yield from (entry["device"] for entry in storage.get(kind) or ())
-    for array in storage.get("raid") or ():
-        yield from array.get("devices") or ()
+def _devices(config: Rendering) -> Iterator[str]:
+    storage = config.storage
+    yield from (disk.device for disk in storage.disks)
+    yield from (volume.device for volume in storage.volumes)
+    yield from (filesystem.device for filesystem in storage.filesystems)
+    yield from (device for array in storage.arrays for device in array.devices)

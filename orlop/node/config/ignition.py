@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,7 +24,7 @@ _GRACE_SECONDS = 10  # Ignition does not keep to its --fetch-timeout while it wa
 
 
 @dataclass(frozen=True)
-class Stage:
+class IgnitionStage:
     """What a stage did; `seconds` of wall clock."""
 
     stage: str
@@ -42,7 +42,7 @@ class Ignition:
     system: Path
     env: Mapping[str, str] = field(default_factory=dict)
     program: Path = HOME / "ignition"
-    stages: list[Stage] = field(default_factory=list)
+    stages: list[IgnitionStage] = field(default_factory=list)
 
     @property
     def cache(self) -> Path:
@@ -53,12 +53,20 @@ class Ignition:
         return (self.run / "neednet").exists()
 
     def stage(
-        self, name: str, *, root: Path | None = None, cache: Path | None = None, timeout: int = 120, called: str = ""
+        self,
+        name: str,
+        *,
+        root: Path | None = None,
+        cache: Path | None = None,
+        timeout: int = 120,
+        called: str = "",
+        by: Sequence[str] = (),
     ) -> None:
         """Run one stage. `timeout`: seconds for fetching a configuration; `called`: its name in reports, when that is
-        another. Raises StageFailed.
+        another; `by`: what starts the program. Raises StageFailed.
         """
         argv = [
+            *by,
             *(str(self.program), f"--stage={name}", f"--platform={self.platform}", f"--root={root or self.root}"),
             *(f"--config-cache={cache or self.cache}", f"--neednet={self.run / 'neednet'}"),
             *(f"--state-file={self.run / 'state'}", f"--fetch-timeout={timeout}s", "--log-to-stdout"),
@@ -70,14 +78,14 @@ class Ignition:
             **self.env,
         }
         began = time.monotonic()
-        code, log = _run(argv, env, seconds=None if name in ("disks", "files") else timeout + _GRACE_SECONDS)
-        self.stages.append(Stage(called or name, round(time.monotonic() - began, 3), code == 0))
+        code, log = _run(name, argv, env, seconds=None if name in ("disks", "files") else timeout + _GRACE_SECONDS)
+        self.stages.append(IgnitionStage(called or name, round(time.monotonic() - began, 3), code == 0))
         _pass_on(log)
         if code != 0:
             raise StageFailed(failure.read(called or name, log))
 
 
-def _run(argv: list[str], env: Mapping[str, str], *, seconds: float | None) -> tuple[int, str]:
+def _run(name: str, argv: list[str], env: Mapping[str, str], *, seconds: float | None) -> tuple[int, str]:
     try:
         done = subprocess.run(
             argv,
@@ -89,10 +97,10 @@ def _run(argv: list[str], env: Mapping[str, str], *, seconds: float | None) -> t
             check=False,
         )
     except subprocess.TimeoutExpired as e:
-        said = (e.stdout or b"").decode(errors="replace")
-        return 1, said + f"\nCRITICAL : nothing came within {seconds:.0f} s"
+        output = (e.stdout or b"").decode(errors="replace")
+        return 1, output + f"\nCRITICAL : nothing came within {seconds:.0f} s"
     except OSError as e:
-        raise StageFailed(Failure(argv[1].removeprefix("--stage="), f"{argv[0]} cannot be run: {e.strerror}")) from None
+        raise StageFailed(Failure(name, f"{argv[0]} cannot be run: {e.strerror}")) from None
     return done.returncode, done.stdout.decode(errors="replace")
 
 

@@ -9,14 +9,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
 from orlop.errors import BadInput
 from orlop.files import write_atomic
-from orlop.node.config.remote import Config
+from orlop.model.words.strict import Fields, Wrong, parse_json
+from orlop.node.config.rendering import Rendering
 
 SCHEMA = 1
 
@@ -27,7 +31,7 @@ class Kept:
     its source gave it, before contents from elsewhere were put inside.
     """
 
-    config: Config
+    config: Rendering
     source: str
     when: int
     sha256: str
@@ -45,14 +49,14 @@ class Deeds:
     paths: Mapping[str, int | None] = field(default_factory=dict)
 
 
-def digest(config: Config) -> str:
+def digest(config: Rendering) -> str:
     """Hexadecimal SHA-256 of a configuration, however its keys are ordered."""
-    return hashlib.sha256(_text(config).encode()).hexdigest()
+    return hashlib.sha256(_text(config.raw).encode()).hexdigest()
 
 
 def save(path: Path, kept: Kept) -> bool:
     """Keep a configuration; False when the one that is there says the same."""
-    content = {"config": kept.config, "source": kept.source, "when": kept.when, "sha256": kept.sha256}
+    content = {"config": kept.config.raw, "source": kept.source, "when": kept.when, "sha256": kept.sha256}
     try:
         there = load(path)
     except BadInput:
@@ -65,13 +69,12 @@ def save(path: Path, kept: Kept) -> bool:
 
 def load(path: Path) -> Kept | None:
     """The kept configuration; None when none was kept. Raises BadInput for one that cannot be trusted."""
-    content = _read(path)
-    if content is None:
-        return None
-    config, source, when, sha256 = (content.get(key) for key in ("config", "source", "when", "sha256"))
-    if not (isinstance(config, dict) and isinstance(source, str) and isinstance(when, int) and isinstance(sha256, str)):
-        raise BadInput(f"{path} is of another form than this version writes")
-    return Kept(config, source, when, sha256)
+    with _named(path):
+        content = _read(path)
+        if content is None:
+            return None
+        config = Rendering(content.value("config", dict))
+        return Kept(config, content.value("source", str), content.value("when", int), content.value("sha256", str))
 
 
 def save_deeds(path: Path, deeds: Deeds) -> None:
@@ -87,43 +90,63 @@ def save_deeds(path: Path, deeds: Deeds) -> None:
 
 def load_deeds(path: Path) -> Deeds:
     """What was done once. A record that cannot be trusted raises BadInput: a wipe must not happen by its absence."""
-    content = _read(path)
-    if content is None:
-        return Deeds()
-    done, begun, paths = content.get("done"), content.get("begun", []), content.get("paths", {})
-    if not (_are_names(done) and _are_names(begun) and isinstance(paths, dict) and all(map(_is_size, paths.values()))):
-        raise BadInput(f"{path} is of another form than this version writes")
-    return Deeds(frozenset(done), frozenset(begun), paths)
+    with _named(path):
+        content = _read(path)
+        if content is None:
+            return Deeds()
+        paths = Fields("paths", content.value("paths", dict, {}))
+        sizes = {name: paths.number(name, 0, sys.maxsize) if paths.has(name) else None for name in paths.values}
+        return Deeds(frozenset(content.texts("done", must=True)), frozenset(content.texts("begun")), sizes)
 
 
-def _are_names(value: object) -> TypeGuard[list[str]]:
-    return isinstance(value, list) and all(isinstance(name, str) for name in value)
+def recover_deeds(path: Path) -> tuple[Deeds | None, str]:
+    """What was done once, and a note. None when the record is damaged; it is moved aside then.
 
-
-def _is_size(value: object) -> bool:
-    return value is None or (type(value) is int and value >= 0)
+    Whatever the configuration does once then counts as done (`eachboot.all_deeds`): a disk that was never made stays so
+    until somebody says otherwise, and one with somebody's data is never wiped.
+    """
+    try:
+        return load_deeds(path), ""
+    except BadInput as e:
+        aside = path.with_name(f"{path.name}.damaged")
+        shutil.rmtree(aside, ignore_errors=True)  # a folder would be in the way
+        path.rename(aside)
+        return None, f"it is not known what was wiped before, so nothing is: {e}"
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
     body = _text(content)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if path.is_dir():  # nothing of ours, and it must not keep the machine from starting
+        path.rename(path.with_name(f"{path.name}.aside"))
     record = {"schema": SCHEMA, "check": hashlib.sha256(body.encode()).hexdigest(), "content": content}
     write_atomic(path, _text(record) + "\n", mode=0o600)
 
 
-def _read(path: Path) -> dict[str, Any] | None:
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Let what is wrong in a record say in which one."""
     try:
-        record = json.loads(path.read_bytes())
+        yield
+    except Wrong as e:
+        raise BadInput(f"{path} is damaged: {e.message}") from None
+
+
+def _read(path: Path) -> Fields | None:
+    """The content of a record; None where there is none. Raises Wrong, and BadInput when the file cannot be read."""
+    try:
+        raw = path.read_bytes()
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, RecursionError) as e:
-        raise BadInput(f"{path} is damaged: {e}") from None
-    if not isinstance(record, dict) or record.get("schema") != SCHEMA or not isinstance(record.get("content"), dict):
-        raise BadInput(f"{path} is of another form than this version writes")
-    content: dict[str, Any] = record["content"]
-    if hashlib.sha256(_text(content).encode()).hexdigest() != record.get("check"):
-        raise BadInput(f"{path} is damaged: its content is not what its hash says")
-    return content
+    except OSError as e:
+        raise BadInput(f"{path} cannot be read: {e.strerror}") from None
+    record = Fields.of("", parse_json(raw, len(raw)))
+    if (schema := record.value("schema", int)) != SCHEMA:
+        raise Wrong(f"its schema is {schema}, this version reads {SCHEMA}")
+    content = record.value("content", dict)
+    if hashlib.sha256(_text(content).encode()).hexdigest() != record.value("check", str):
+        raise Wrong("its content is not what its hash says")
+    return Fields("", content)
 
 
 def _text(value: object) -> str:

@@ -11,14 +11,13 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from orlop.model.words.sizes import CONFIG_BYTES
 from orlop.node.config import facts
 from orlop.node.config.failure import Failure, StageFailed
 
-MAX_BYTES = 64_000_000
-
 
 @dataclass(frozen=True)
-class Place:
+class MediaPlace:
     device: str
     formats: tuple[str, ...]
     file: str
@@ -26,14 +25,14 @@ class Place:
 
 
 PLACES = (
-    Place("/dev/disk/by-partlabel/esp", ("vfat",), "orlop/config.ign", "the file orlop/config.ign on the ESP"),
-    Place(
+    MediaPlace("/dev/disk/orlop/esp", ("vfat",), "orlop/config.ign", "the file orlop/config.ign on the ESP"),
+    MediaPlace(
         "/dev/disk/by-label/orlop-config",
         ("iso9660", "ext4"),
         "config.ign",
         "the file config.ign on the disk orlop-config",
     ),
-    Place("/dev/disk/by-label/ORLOP-CONF", ("vfat",), "config.ign", "the file config.ign on the disk ORLOP-CONF"),
+    MediaPlace("/dev/disk/by-label/ORLOP-CONF", ("vfat",), "config.ign", "the file config.ign on the disk ORLOP-CONF"),
 )
 
 
@@ -49,13 +48,13 @@ def find_config(into: Path, mount_point: Path) -> str:
     return ""
 
 
-def _copy(place: Place, into: Path, mount_point: Path) -> bool:
-    found = facts.filesystem(place.device)
-    if found is None or found.format not in place.formats:
-        what, wanted = found.format if found else "nothing", " or ".join(place.formats)
+def _copy(place: MediaPlace, into: Path, mount_point: Path) -> bool:
+    filesystem = facts.filesystem(place.device)
+    if filesystem is None or filesystem.format not in place.formats:
+        what, wanted = filesystem.format if filesystem else "nothing", " or ".join(place.formats)
         raise StageFailed(Failure("fetch", f"{place.device} holds {what}, not {wanted}"))
     mount_point.mkdir(exist_ok=True)
-    argv = ["mount", "-t", found.format, "-o", "ro,nosuid,nodev,noexec", place.device, str(mount_point)]
+    argv = ["mount", "-t", filesystem.format, "-o", "ro,nosuid,nodev,noexec", place.device, str(mount_point)]
     done = subprocess.run(argv, capture_output=True, text=True, errors="replace", timeout=60, check=False)
     if done.returncode != 0:
         raise StageFailed(Failure("fetch", f"{place.device} cannot be mounted: {' '.join(done.stderr.split())}"))
@@ -63,8 +62,8 @@ def _copy(place: Place, into: Path, mount_point: Path) -> bool:
         file = mount_point / place.file
         if not file.exists():
             return False
-        if not file.is_file() or file.stat().st_size > MAX_BYTES:
-            raise StageFailed(Failure("fetch", f"{place.called} is no file of at most {MAX_BYTES} bytes", True))
+        if not file.is_file() or file.stat().st_size > CONFIG_BYTES:
+            raise StageFailed(Failure("fetch", f"{place.called} must be a file of at most {CONFIG_BYTES} bytes", True))
         into.write_bytes(file.read_bytes())
         into.chmod(0o600)
         return True

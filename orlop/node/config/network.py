@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import subprocess
 import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 UNIT = "orlop-initrd-network.service"
@@ -16,10 +17,10 @@ WAIT_SECONDS = 30.0
 NETWORKS = Path("/run/systemd/network")
 STATE = Path("/run/systemd/netif/state")
 
+ETHERNET = "Type=ether\nKind=!*"  # every link that is a card
 _DHCP = """\
 [Match]
-Type=ether
-Kind=!*
+{links}
 
 [Network]
 DHCP=yes
@@ -53,18 +54,22 @@ def resolv_conf(servers: list[str], domains: list[str]) -> str:
     return "".join(line + "\n" for line in lines)
 
 
-def up(names: dict[str, str], *, etc: Path = Path("/etc")) -> bool:
-    """Bring the network up and write how names are resolved. `names`: addresses of hosts that no server knows.
+def start_unit() -> None:
+    _run("systemctl", "start", UNIT)
+
+
+def up(names: dict[str, str], links: str, start: Callable[[], None], *, etc: Path = Path("/etc")) -> bool:
+    """Bring the network up and write how names are resolved. `names`: addresses of hosts that no server knows; `links`:
+    which links ask for an address, as lines of [Match] in systemd.network(5); `start`: starts systemd-networkd.
 
     False when no address came in time: a fetch may still succeed a little later, and says why when it does not.
     """
-    _load_drivers()
     _run("/usr/lib/systemd/systemd-network-generator")
     NETWORKS.mkdir(parents=True, exist_ok=True)
-    (NETWORKS / "90-orlop-initrd.network").write_text(_DHCP)
+    (NETWORKS / "90-orlop-initrd.network").write_text(_DHCP.format(links=links))
     lines = ["127.0.0.1 localhost", "::1 localhost", *(f"{address} {name}" for name, address in names.items())]
     (etc / "hosts").write_text("".join(line + "\n" for line in lines))
-    _run("systemctl", "start", UNIT)
+    start()
     until = time.monotonic() + WAIT_SECONDS
     while True:
         is_up, servers, domains = state(_text(STATE))
@@ -77,15 +82,19 @@ def up(names: dict[str, str], *, etc: Path = Path("/etc")) -> bool:
 def down() -> None:
     """Leave the adapters as if nobody had used them."""
     _run("systemctl", "stop", UNIT)
-    for link in sorted(Path("/sys/class/net").iterdir()):
-        if (link / "device").exists():
-            _run("ip", "address", "flush", "dev", link.name)
-            _run("ip", "link", "set", "dev", link.name, "down")
-    for made in NETWORKS.glob("*"):
-        made.unlink()
+    forget(link.name for link in sorted(Path("/sys/class/net").iterdir()) if (link / "device").exists())
 
 
-def _load_drivers() -> None:
+def forget(links: Iterable[str]) -> None:
+    """Leave these links without addresses and down, and networkd without what it was told here."""
+    for link in links:
+        _run("ip", "address", "flush", "dev", link)
+        _run("ip", "link", "set", "dev", link, "down")
+    for file in NETWORKS.glob("*"):
+        file.unlink()
+
+
+def load_drivers() -> None:
     buses = Path("/sys/bus").glob("*/devices/*/modalias")
     wanted = sorted({alias for path in buses if is_adapter(alias := _text(path).strip())})
     if wanted:

@@ -1,7 +1,8 @@
 """The update engine: from an index and some servers to a slot that may be booted.
 
     settings   what the machine's configuration says: /etc/orlop/update.toml
-    engine     asks `orlop.model.decide` what is next, does it, notes it
+    keys       which root keys this machine believes: its configuration's, or the image's
+    engine     asks `orlop.model.update.decide` what is next, does it, notes it
     catalog    what this machine should run, from a signed repository
     unsigned   an image that somebody names by hand, for development
     journal    what is remembered, in a file that may be cut off or damaged

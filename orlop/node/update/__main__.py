@@ -11,81 +11,75 @@ import os
 import platform
 import sys
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
-from orlop.errors import BadInput, Missing, OrlopError
-from orlop.model.decide import Settings
-from orlop.model.memory import Memory
-from orlop.model.reboot import Off
-from orlop.model.version import Version
+from orlop.errors import Missing, OrlopError
+from orlop.model.update.decide import Settings
+from orlop.model.update.reboot import Off
+from orlop.model.words.arch import of_machine
+from orlop.net.notify import notify
 from orlop.node.update import settings as configured
-from orlop.node.update.api import Deeds, Server
-from orlop.node.update.catalog import Following, Myself, Repository
-from orlop.node.update.daemon import Daemon
-from orlop.node.update.disk import open_disk
-from orlop.node.update.engine import Engine, Outside
-from orlop.node.update.esp import EspFolder
-from orlop.node.update.fetch import Pace
-from orlop.node.update.host import Host, notify
+from orlop.node.update.api.server import ApiServer, Handlers
+from orlop.node.update.blobs.fetch import Pace
+from orlop.node.update.catalog.catalog import FollowedRepository, Following
+from orlop.node.update.catalog.offers import Offers
+from orlop.node.update.engine import Engine
+from orlop.node.update.host import Host
 from orlop.node.update.journal import Journal
-from orlop.node.update.offers import Offers
+from orlop.node.update.keys import root_keys
+from orlop.node.update.loop import Loop
+from orlop.node.update.outside import Catalog, Keeper, Outside
 from orlop.node.update.settings import UpdateSettings
-from orlop.node.update.writer import Writer
+from orlop.node.update.slot.disk import open_disk
+from orlop.node.update.slot.esp import EspFolder
+from orlop.node.update.slot.writer import Writer
 
 ESP = "boot"
-ROOTS = ("etc/orlop/root.json", "usr/share/orlop/root.json")  # the configuration's come before the image's
-ARCH = {"x86_64": "x86-64", "aarch64": "arm64"}
 
 
 def main() -> None:
     """For ever."""
     state = Path(os.environ.get("STATE_DIRECTORY", "/var/lib/orlop/update"))
-    daemon = compose(Host(), state)
-    server = Server(Deeds(daemon.document, daemon.metrics, daemon.change))
+    loop = compose(Host(), state)
+    server = ApiServer(Handlers(loop.document, loop.metrics, loop.change))
     server.start()
-    daemon.run()
+    loop.run()
 
 
-def compose(host: Host, state: Path) -> Daemon:
-    """A daemon for the machine, or one that says why it cannot update."""
-    found, keys, problem = UpdateSettings(engine=Settings(strategy=Off())), None, ""
+def compose(host: Host, state: Path) -> Loop:
+    """The loop for the machine, or one that says why it cannot update."""
+    settings, keys, problem = UpdateSettings(engine=Settings(strategy=Off())), None, ""
     try:
-        found = configured.load(host.top / configured.PLACE)
-        keys = root_keys(host)
+        settings = configured.load(host.top / configured.PLACE)
+        keys = root_keys(host.top)
     except OrlopError as e:
         problem = e.message + (f" ({e.hint})" if e.hint else "")
-    os.environ.update(found.environment())
-    pace = Pace(found.bandwidth, alive=lambda: notify("WATCHDOG=1"))
-    made: list[Engine] = []
-    running: list[Version] = []
+    os.environ.update(settings.environment())
+    pace = Pace(settings.bandwidth, alive=lambda: notify("WATCHDOG=1"))
+    arch = of_machine(platform.machine()).name
+    following = Following(settings.urls, settings.channel, settings.group, settings.pin, arch)
+    offers = Offers(FollowedRepository(following, keys, state / "releases", secret(), pace=pace), state, pace)
+    loop = Loop(partial(make_engine, host, state, settings, offers), offers, settings, host, problem=problem)
+    if loop.problem:
+        print(f"this machine does not update: {loop.problem}", file=sys.stderr, flush=True)
+    return loop
 
-    def memory() -> Memory:
-        return made[-1].memory if made else Memory()
 
-    def now() -> datetime:
-        return datetime.now(UTC)
-
-    myself = Myself(secret(), now, lambda: running[-1], memory)
-
-    def repository(urls: tuple[str, ...]) -> Repository:
-        following = Following(urls, found.channel, found.group, found.pin, ARCH.get(platform.machine(), ""))
-        return Repository(following, keys, state / "releases", myself, pace=pace)
-
-    offers = Offers(repository(found.urls), state, lambda url: repository((url,)), pace)
-
-    def engine() -> Engine:
-        writer = make_writer(host)
-        running.append(writer.running)
-        lock = found.reboot_lock(host.machine())
-        outside = Outside(now, offers, host.reboot, host.health, host.sessions, lock, host.excerpt)
-        made.append(Engine(writer, Journal(state), outside, found.engine))
-        return made[-1]
-
-    daemon = Daemon(None, offers, found, host, problem=problem, again=None if problem else engine)
-    daemon.begin()
-    if daemon.problem:
-        print(f"this machine does not update: {daemon.problem}", file=sys.stderr, flush=True)
-    return daemon
+def make_engine(host: Host, state: Path, settings: UpdateSettings, catalog: Catalog, keeper: Keeper) -> Engine:
+    """As it is now on this machine. Raises Missing, DiskFault."""
+    outside = Outside(
+        now=lambda: datetime.now(UTC),
+        catalog=catalog,
+        reboot=keeper.reboot,
+        health=host.health,
+        sessions=host.sessions,
+        lock=settings.reboot_lock(host.machine()),
+        console=host.excerpt,
+        repair=keeper.repair,
+        go_on=keeper.go_on,
+    )
+    return Engine(make_writer(host), Journal(state), outside, settings.engine)
 
 
 def make_writer(host: Host) -> Writer:
@@ -101,19 +95,6 @@ def make_writer(host: Host) -> Writer:
     except OrlopError:
         disk.close()
         raise
-
-
-def root_keys(host: Host) -> bytes | None:
-    """None when there are none. Raises BadInput when there are some, and they cannot be read."""
-    for path in (host.top / name for name in ROOTS):
-        try:
-            return path.read_bytes()
-        except FileNotFoundError:
-            continue
-        except OSError as e:
-            hint = "give it mode 0644 in the machine's configuration: it holds no secret"
-            raise BadInput(f"{path} cannot be read: {e.strerror}", hint=hint) from None
-    return None
 
 
 def secret() -> bytes:

@@ -1,4 +1,4 @@
-"""The engine: what `orlop.model.decide` says is next, done and noted.
+"""The engine: what `orlop.model.update.decide` says is next, done and noted.
 
     snapshot → decide → perform → transition → checkpoint → …
 
@@ -7,95 +7,58 @@ the servers, the lock, the reboot — is given to it, so a test drives it throug
 a process; a new one after any kill starts from the journal and the disk.
 
 Invariant: before each decision the state agrees with the disk; an action that failed leaves the state where it was,
-says why, and is tried again later. A checkpoint that cannot be written (/var is full, or fails) stops nothing that the
-disk itself remembers; what it does not, a denied version and a lock, is not done without.
+says why, and is tried again later. What takes long asks between two pieces whether to go on (`outside.go_on`), and is
+left when not: the state then is still the one in which it is done.
 """
 
 from __future__ import annotations
 
 import contextlib
-import random
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
-from typing import Protocol
+from dataclasses import replace
+from datetime import timedelta
 
-from orlop.errors import BadInput, NoSpace, OrlopError
-from orlop.model import polling, update
-from orlop.model.decide import (
+from orlop.errors import BadInput, OrlopError
+from orlop.model.release.index import Index
+from orlop.model.update import polling
+from orlop.model.update import state as update
+from orlop.model.update.actions import (
     Action,
     Check,
     Deny,
     Drop,
+    Excuse,
     Fetch,
-    Health,
     Judge,
     Lock,
+    Mend,
     Reboot,
     Rest,
     Revert,
-    Settings,
     Settle,
-    Snapshot,
     Stage,
     Step,
     Take,
     Unlock,
     Wish,
-    decide,
 )
-from orlop.model.facts import Facts, reconcile
-from orlop.model.index import Index
-from orlop.model.memory import ASKED, BY_STRATEGY, FREE, HELD, KEPT, Denied, Memory
-from orlop.model.update import Idle, Reverted, Staged, Target, Verifying
-from orlop.model.version import Version
-from orlop.node.update.device import DiskFault
-from orlop.node.update.fetch import Fetcher
-from orlop.node.update.fleetlock import Refused
+from orlop.model.update.decide import Settings, Snapshot, decide
+from orlop.model.update.facts import Facts
+from orlop.model.update.memory import ASKED, BY_STRATEGY, FREE, HELD, KEPT, Denied, Memory
+from orlop.model.update.state import Idle, Reverted, Target
+from orlop.model.words.version import Version
+from orlop.net.errors import Overloaded
+from orlop.node.update.agreement import Agreement
+from orlop.node.update.fleetlock import LockRefused
 from orlop.node.update.journal import Journal
-from orlop.node.update.verity import Damaged
-from orlop.node.update.writer import Writer
-from orlop.trust.errors import Overloaded
+from orlop.node.update.notebook import Notebook
+from orlop.node.update.outside import Outside, Situation
+from orlop.node.update.slot.device import DiskFault
+from orlop.node.update.slot.verity import Damaged
+from orlop.node.update.slot.writer import Writer
 
 FIRST_RETRY = timedelta(seconds=15)
 LAST_RETRY = timedelta(hours=4)
 LOCK_RETRY = timedelta(minutes=1)
-
-
-class Catalog(Protocol):
-    """What is on offer to this machine, already verified."""
-
-    def offer(self) -> Target | None:
-        """What it should run, or None when nothing is. Raises OrlopError when it cannot be known now."""
-        ...
-
-    def index(self, target: Target) -> Index:
-        """The target's index. Raises OrlopError."""
-        ...
-
-    def fetcher(self, target: Target) -> Fetcher:
-        """Where its blobs come from."""
-        ...
-
-
-class RebootLock(Protocol):
-    def take(self) -> None: ...
-
-    def give_back(self) -> None: ...
-
-
-@dataclass
-class Outside:
-    """What the engine meets. `reboot` may return: the machine is then about to go."""
-
-    now: Callable[[], datetime]
-    catalog: Catalog
-    reboot: Callable[[], None]
-    health: Callable[[], Health] = Health
-    sessions: Callable[[], int] = int
-    lock: RebootLock | None = None
-    console: Callable[[Version], str] = lambda _: ""
-    random: random.Random = field(default_factory=random.Random)
 
 
 class Engine:
@@ -103,94 +66,67 @@ class Engine:
 
     def __init__(self, writer: Writer, journal: Journal, outside: Outside, settings: Settings) -> None:
         self.writer, self.journal, self.outside, self.settings = writer, journal, outside, settings
-        self.memory = journal.load()
-        self.note = journal.note
+        self._notes = Notebook(journal)
+        self._save = self._notes.save
         self._unanswered = 0  # checks in a row
-        self._other_seen = False
         if self.memory == Memory() and outside.lock:
             self.memory = replace(self.memory, lock=ASKED)  # perhaps: nobody remembers
         self.check_at = polling.first(outside.now(), settings.first_within, outside.random.random())
+        self._disk = Agreement(writer, self._notes, outside)
+
+    @property
+    def memory(self) -> Memory:
+        return self._notes.memory
+
+    @memory.setter
+    def memory(self, memory: Memory) -> None:
+        """Without a checkpoint: what the next start finds out again."""
+        self._notes.memory = memory
+
+    @property
+    def note(self) -> str:
+        return self._notes.note
+
+    @property
+    def facts(self) -> Facts | None:
+        """What the disk showed last; None when it could not be read."""
+        return self._disk.facts
 
     def step(self) -> Step:
-        """Do what is next. Only defects raise: what went wrong is in the memory, and `Rest` comes of it."""
+        """Do what is next. Only defects raise: what went wrong is in the memory, and `Rest` comes of it.
+
+        An action that was left because somebody wants the engine is decided again in the next step. When nothing is to
+        be done, the disk is read once.
+        """
         try:
-            self._agree()
-            step = decide(self.snapshot())
+            facts = self._disk.agree()
+            if facts is None:
+                return Step(Rest(self.outside.now()), "somebody asks for something")
+            step = decide(self.snapshot(facts))
         except OrlopError as e:
             self._failed(e)
             return Step(Rest(self.memory.retry_at), e.message)
         try:
             self._perform(step.action)
-        except Refused as e:
+        except LockRefused as e:
             self._failed(e, LOCK_RETRY)
         except OrlopError as e:
             self._failed(e)
+        if not isinstance(step.action, Rest | Check):
+            with contextlib.suppress(OrlopError):  # the next step meets it again
+                self._disk.look()
         return step
 
-    def snapshot(self) -> Snapshot:
+    def situation(self) -> Situation:
+        return Situation(self.outside.now(), self.writer.running, self.memory)
+
+    def snapshot(self, facts: Facts) -> Snapshot:
+        """`facts` is what the disk has just shown."""
         outside = self.outside
         settings = replace(self.settings, lock=outside.lock is not None)
-        facts, health, sessions = self.writer.facts(), outside.health(), outside.sessions()
-        return Snapshot(outside.now(), self.memory, facts, settings, health, sessions, self.check_at)
-
-    def _agree(self) -> None:
-        """Let the state agree with the disk."""
-        proven = not isinstance(self.memory.state, Staged | update.Rebooting | update.Booted | update.Healthy)
-        self.note = self.writer.mend(proven=proven) or self.note
-        denied = frozenset(d.version for d in self.memory.denied)
-        facts = self.writer.facts()
-        state, why = reconcile(self.memory.state, facts, denied)
-        if state != self.memory.state:
-            self.note = why
-            self._save(self.memory.to(state))
-        self._put_in_order(facts)
-        if isinstance(self.memory.state, Idle) and not self._other_seen:
-            self._see_other()
-            self._other_seen = True
-
-    def _put_in_order(self, facts: Facts) -> None:
-        """Whoever reboots the machine, it starts what is staged, an older version too, and else the running one."""
-        state = self.memory.state
-        if isinstance(state, Staged) and state.target.version < facts.running and not facts.aside:
-            self._step_aside(state.target)
-        if isinstance(state, Idle) and facts.aside:
-            self.writer.stay()
-
-    def _step_aside(self, target: Target) -> None:
-        """Raises Damaged when the target is not whole: it is given up then."""
-        try:
-            self.writer.step_aside()
-        except Damaged:
-            self.writer.discard(target.version)
-            self._save(self.memory.to(update.unstaged(self.memory.state)))
-            raise
-
-    def _see_other(self) -> None:
-        """The initrd starts another version when one that is not counted fails in it again and again: which is broken?
-
-        One that is whole stays: somebody chose so in the boot menu, or it was not the slot that failed.
-        """
-        target = self.writer.facts().passed_over
-        if target is None:
-            return
-        try:
-            self.writer.other()
-        except OrlopError as e:
-            self.note = f"{target.version} does not start any more: {e.message}"
-            state = update.lost(target, tried=True, running=False, reason=self.note)
-            self._save(self.memory.to(state))
-
-    def _save(self, memory: Memory, *, must: bool = False) -> None:
-        """A checkpoint. `must`: raises NoSpace or DiskFault, and nothing is remembered, when it cannot be written."""
-        if memory == self.memory:
-            return
-        try:
-            self.journal.save(memory)
-        except (NoSpace, DiskFault) as e:
-            if must:
-                raise
-            self.note = e.message
-        self.memory = memory
+        health, sessions = outside.health(), outside.sessions()
+        now, repair = outside.now(), outside.repair()
+        return Snapshot(now, self.memory, facts, settings, health, sessions, self.check_at, repair)
 
     def _failed(self, error: OrlopError, wait: timedelta | None = None) -> None:
         """Remember why, and when to go on: later each time, never at the same moment as the other machines."""
@@ -200,9 +136,8 @@ class Engine:
             alone = polling.bounded(error.after) * 1.25  # not before it said: some come a fifth early
             pause, self.check_at = max(pause, alone), max(self.check_at, now + alone)
         until = now + pause * self.outside.random.uniform(0.8, 1.2)
-        self.memory = memory.failed(error.message + (f" ({error.hint})" if error.hint else ""), until)
-        with contextlib.suppress(OrlopError):
-            self.journal.save(self.memory)
+        why = error.message + (f" ({error.hint})" if error.hint else "")
+        self._notes.try_to_save(memory.failed(why, until))
 
     def _perform(self, action: Action) -> None:
         match action:
@@ -218,8 +153,12 @@ class Engine:
                 self._lock(action)
             case Reboot() | Revert():
                 self._reboot(action)
-            case Deny(target):
-                self._deny(target)
+            case Mend():
+                self.outside.reboot()
+            case Deny(target, because):
+                self._deny(target, because)
+            case Excuse(target, because):
+                self._excuse(target, because)
             case _:
                 self._move(action)
 
@@ -228,19 +167,20 @@ class Engine:
         memory, state = self.memory, self.memory.state
         match action:
             case Take(target):
-                if isinstance(state, Idle):
-                    self._save(memory.to(update.found(update.check(state), target)))
-                else:
-                    self._save(memory.to(update.replace(state, target)))
+                wish = None if memory.wish == target else memory.wish
+                taken = update.found(update.check(state), target) if isinstance(state, Idle) else None
+                self._save(replace(memory.to(taken or update.replace(state, target)), wish=wish))
             case Drop(target):
                 self.writer.discard(target.version)
                 self._save(memory.to(update.drop(state)))
             case Wish():
                 self._save(replace(memory, reboot_wanted_at=self.outside.now()))
             case Judge(good):
-                reason = self.outside.health().reason
-                self._save(memory.to(update.healthy(state) if good else update.fail(state, reason)))
+                health = self.outside.health()
+                judged = update.healthy(state) if good else update.fail(state, health.reason, health.failed)
+                self._save(memory.to(judged))
             case Settle():
+                memory = memory.proven(self.writer.running) if isinstance(state, update.Blessed) else memory
                 self._save(memory.to(update.settle(state)))
 
     def _check(self) -> None:
@@ -250,7 +190,7 @@ class Engine:
             self.memory = replace(self.memory, state=update.check(before))
         asked = None
         try:
-            offer, failure, self._unanswered = self.outside.catalog.offer(), "", 0
+            offer, failure, self._unanswered = self.outside.catalog.offer(self.situation()), "", 0
         except OrlopError as e:
             offer, failure, self._unanswered = self.memory.offer, e.message, self._unanswered + 1
             asked = e.after if isinstance(e, Overloaded) else None
@@ -269,15 +209,15 @@ class Engine:
         if not isinstance(self.memory.state, update.Fetching):
             self._save(self.memory.to(update.fetch(self.memory.state)))
         self.writer.prepare(index)
-        self.writer.fill(index, self.outside.catalog.fetcher(target))
-        self._save(self._again(update.fetched(self.memory.state)))
+        if self._disk.drive(self.writer.fill(index, self.outside.catalog.fetcher(target))):
+            self._save(self._again(update.fetched(self.memory.state)))
 
     def _again(self, state: update.Fetching | update.Verifying) -> Memory:
         """Between fetching and verifying, which lead to each other as long as it fails: the failures count on."""
         return replace(self.memory.to(state), failures=self.memory.failures)
 
     def _index(self, target: Target) -> Index:
-        index = self.outside.catalog.index(target)
+        index = self.outside.catalog.index(target, self.situation())
         if index.version != target.version or index.root_hash != target.root_hash:
             raise BadInput(f"the index of {target.version} is of {index.version}, or of another image of that name")
         return index
@@ -285,13 +225,14 @@ class Engine:
     def _stage(self, target: Target) -> None:
         index = self._index(target)
         try:
-            self.writer.verify(index)
+            if not self._disk.drive(self.writer.verify(index)):
+                return
         except (Damaged, DiskFault):
             self._save(self._again(update.fetch(self.memory.state)))
             raise
         self.writer.publish(index)
         self._save(self.memory.to(update.stage(self.memory.state)))
-        self._put_in_order(self.writer.facts())
+        self._disk.put_in_order(self._disk.look())
 
     def _lock(self, action: Lock | Unlock) -> None:
         lock = self.outside.lock
@@ -300,7 +241,7 @@ class Engine:
             try:
                 if lock:
                     lock.take()
-            except Refused:
+            except LockRefused:
                 self.memory = replace(self.memory, lock=FREE)
                 raise
             self._save(replace(self.memory, lock=HELD))
@@ -311,78 +252,95 @@ class Engine:
 
     def _reboot(self, action: Reboot | Revert) -> None:
         target = action.target
-        if isinstance(action, Revert):
-            self.writer.step_aside(failed=True)
-        elif target.version < self.writer.running or target.why == "rollback":
-            self._step_aside(target)
+        behind = target.version < self.writer.running or target.why == "rollback"
+        if isinstance(action, Revert) and not self._disk.leave():
+            return
+        if isinstance(action, Reboot) and behind and not self._disk.step_aside(target):
+            return
         if isinstance(action, Reboot):
             self._save(self.memory.to(update.reboot(self.memory.state, self.writer.running)))
         self.outside.reboot()
 
-    def _deny(self, target: Target) -> None:
+    def _deny(self, target: Target, because: str) -> None:
         """Put the version that failed on the deny list, and take it off the disk's list of what may boot.
 
-        The last is not done while the running version has yet to prove itself: the other may be all there is.
+        The last is not done while the running version has yet to prove itself and could fall back to it: it may be all
+        there is. One that failed is nothing to fall back to, and were both bad it might be started for ever.
         """
         assert isinstance(self.memory.state, Reverted)
-        reason, now = self.memory.state.reason, self.outside.now()
+        reason, now = "; ".join(filter(None, (self.memory.state.reason, because))), self.outside.now()
         entry = Denied(target.version, reason, now, self.outside.console(target.version))
         denied = replace(self.memory.deny(entry), lock=KEPT if self.memory.lock != FREE else FREE)
         self._save(denied.to(update.denylist(denied.state)), must=True)
-        if target.version != self.writer.running and not self.writer.facts().unproven:
-            self.writer.discard(target.version)
+        self._disk.take_off(target)
+
+    def _excuse(self, target: Target, because: str) -> None:
+        """Try the version again later. It goes off the disk first: what is there and failed is what failed last."""
+        assert isinstance(self.memory.state, Reverted)
+        self._disk.take_off(target)
+        reason = f"{self.memory.state.reason}; {because}"
+        excused = self.memory.excuse(target.version, reason, self.outside.now())
+        self._save(excused.to(update.excuse(excused.state)), must=True)
 
     # what people ask for
 
-    def go_to(self, target: Target, reboot: str = BY_STRATEGY) -> None:
+    def go_to(self, target: Target, reboot: str = BY_STRATEGY) -> bool:
         """Install this version, older or denied or not, and stay there: an older one holds updates. Raises BadInput.
 
-        `reboot` is one of `orlop.model.memory`. Asked again for the same version, it changes that and nothing else.
+        False: another version is on trial, and the one before it is not given up for this one; it follows as soon as
+        that is over. `reboot` is one of `orlop.model.update.memory`. Asked again for the same version, it changes that
+        and nothing else.
         """
-        self._agree()  # a reboot that did not come is no reason to refuse
-        state, named = self.memory.state, replace(target, why="named")
+        facts = self._disk.agree() or self._disk.look()  # a reboot that did not come is no reason to refuse
+        named = replace(target, why="named")
         if target.version == self.writer.running:
             raise BadInput(f"{target.version} runs already")
-        memory = self.memory
+        memory = replace(self.memory, reboot=reboot, retry_at=None, failures=0, failure="", wish=named)
         if target.version < self.writer.running:
             memory = replace(memory, hold=f"{target.version} was asked for by name")
-        memory = replace(memory, reboot=reboot, retry_at=None, failures=0, failure="")
-        if getattr(state, "target", None) == named:
-            self._save(memory, must=True)
-            return
-        match state:
-            case Idle() | update.Checking():
-                self._save(memory.to(update.found(update.check(Idle()), named)), must=True)
-            case update.Available() | update.Fetching() | Verifying() | Staged():
-                self._save(memory.to(update.replace(state, named)), must=True)
-            case _:
-                raise self._in_the_middle()
+        if getattr(memory.state, "target", None) == named and self._open(facts):
+            self._save(replace(memory, wish=None), must=True)
+            return True
+        self._save(memory, must=True)
+        step = decide(self.snapshot(facts))
+        if isinstance(step.action, Take):
+            self._perform(step.action)
+        return self.memory.wish is None
+
+    def _open(self, facts: Facts) -> bool:
+        """Another version may take the place of what is under way, or of what runs."""
+        ended = isinstance(self.memory.state, update.Rebooting | update.Blessed | update.Denylisted)
+        return not ended and not facts.on_trial
 
     def look(self, reboot: str = BY_STRATEGY) -> Target | None:
         """Ask the catalog now. The version that the machine then goes to, or is on the way to; None: it stays.
 
-        Raises OrlopError when the catalog does not answer, BadInput in a boot that has yet to prove itself.
+        Raises OrlopError when the catalog does not answer, BadInput while a version is on trial.
         """
-        state = self.memory.state
-        if not isinstance(state, Idle | update.Available | update.Fetching | Verifying | Staged):
-            raise self._in_the_middle()
+        facts = self._disk.look()
+        if not self._open(facts):
+            raise self._on_trial()
         self.memory = replace(self.memory, retry_at=None, failures=0)
         self._check()
         if self.memory.failure:
             raise OrlopError(self.memory.failure)
-        step = decide(self.snapshot())
+        step = decide(self.snapshot(facts))
         if isinstance(step.action, Drop):
             return None
         target = step.action.target if isinstance(step.action, Take) else getattr(self.memory.state, "target", None)
         if isinstance(step.action, Take):
             self._perform(step.action)
-        if target is not None:
-            self._save(replace(self.memory, reboot=reboot), must=True)
+        if target is None or target.version == self.writer.running:
+            return None
+        self._save(replace(self.memory, reboot=reboot), must=True)
         return target
 
-    def _in_the_middle(self) -> BadInput:
-        name = update.name_of(self.memory.state)
-        return BadInput(f"the machine is in the middle of an update ({name})", hint="wait until it is over")
+    def _on_trial(self) -> BadInput:
+        return BadInput(
+            f"{self.writer.running} runs, and what became of the last update is not settled yet "
+            f"({update.name_of(self.memory.state)})",
+            hint="wait for its verdict, or name the version that is to follow: orlop node update --to VERSION",
+        )
 
     def hold(self, reason: str) -> None:
         self._save(replace(self.memory, hold=reason or "by hand"), must=True)
@@ -399,7 +357,8 @@ class Engine:
         What was asked for is remembered when this returns: the next step reboots, and again when the reboot does not
         come.
         """
-        facts, other = self.writer.facts(), self.writer.other()
+        facts, other = self._disk.look(), self.writer.other()
+        self._disk.drive(self.writer.check_other())
         mine = facts.uki(facts.running)
         if not (other.blessed or other.bad or (mine and mine.bad)):
             raise BadInput(

@@ -13,26 +13,22 @@ Invariant: a lock is only ever given back for a machine that said so itself; not
 
 from __future__ import annotations
 
-import http.client
 import json
-import re
-import urllib.parse
 from contextlib import closing
 from dataclasses import dataclass
+from urllib.parse import urlsplit, urlunsplit
 
-from orlop.errors import BadInput, Busy
-from orlop.model.address import web_problem
-from orlop.model.line import line
-from orlop.node.update.source import Unreachable
-from orlop.trust.dial import Connection, Patience, first_bytes, said
-from orlop.trust.route import Route, public
+from orlop.errors import Busy
+from orlop.model.settings.kinds import LOCK_GROUP, WEB
+from orlop.model.words.line import line
+from orlop.net.dial import Patience
+from orlop.net.exchange import Client
 
-GROUP = re.compile(r"[a-zA-Z0-9.-]+", re.ASCII)
 TIMEOUT_SECONDS = 30.0
 _LARGEST = 1 << 16
 
 
-class Refused(Busy):
+class LockRefused(Busy):
     """The lock service said no; the message has its words."""
 
 
@@ -48,34 +44,30 @@ class FleetLock:
     timeout: float = TIMEOUT_SECONDS
 
     def __post_init__(self) -> None:
-        if why := web_problem(self.url):
-            raise BadInput(f"{public(self.url)!r} is no lock service: {why}", hint="use http://… or https://…")
-        if not GROUP.fullmatch(self.group):
-            raise BadInput(f"{self.group!r} is no group of a lock", hint="use letters, digits, dots and dashes")
+        WEB.read(self.url, "the address of the lock service")
+        LOCK_GROUP.read(self.group, "the group of a lock")
 
     def take(self) -> None:
-        """Raises Refused, or Unreachable."""
+        """Raises LockRefused, or Unreachable."""
         self._post("v1/pre-reboot")
 
     def give_back(self) -> None:
-        """Raises Refused, or Unreachable."""
+        """Raises LockRefused, or Unreachable."""
         self._post("v1/steady-state")
 
-    def _post(self, deed: str) -> None:
-        parts = urllib.parse.urlsplit(self.url)
-        body = json.dumps({"client_params": {"group": self.group, "id": self.machine}})
+    def _post(self, verb: str) -> None:
+        parts = urlsplit(self.url)
+        url = urlunsplit((parts.scheme, parts.netloc, f"{parts.path.rstrip('/')}/{verb}", "", ""))
+        body = json.dumps({"client_params": {"group": self.group, "id": self.machine}}).encode()
         headers = {"fleet-lock-protocol": "true", "Content-Type": "application/json"}
-        way = Route(parts, None, f"{parts.path.rstrip('/')}/{deed}", headers)  # it is near: no proxy
-        host = parts.hostname
-        try:
-            with closing(Connection(way, Patience(self.timeout))) as connection:
-                connection.request("POST", way.target, body, way.headers)
-                with connection.getresponse() as response:
-                    status, answer = response.status, first_bytes(response, _LARGEST)
-        except (OSError, http.client.HTTPException, ValueError) as e:
-            raise Unreachable(f"the lock service {host} does not answer: {said(e)}") from None
-        if status != 200:
-            raise Refused(f"the lock service {host} refuses: {_words(status, answer)}")
+        service = f"the lock service {parts.hostname}"
+        with closing(
+            Client(Patience(self.timeout), service, redirects=0, direct=True)
+        ) as client:  # it is near: no proxy
+            answer = client.ask(url, method="POST", headers=headers, body=body)
+            words = _words(answer.status, answer.first(_LARGEST))
+        if answer.status != 200:
+            raise LockRefused(f"{service} refuses: {words}")
 
 
 def _words(status: int, answer: bytes) -> str:

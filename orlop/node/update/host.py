@@ -11,21 +11,21 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from orlop.errors import Missing
 from orlop.files import write_atomic
-from orlop.model.decide import Health
-from orlop.model.line import MAX_FAILURE, line
-from orlop.model.memory import MAX_EXCERPT
-from orlop.model.version import Version
-from orlop.node.update.device import faults
+from orlop.model.update.decide import Health
+from orlop.model.update.memory import MAX_EXCERPT
+from orlop.model.words.line import MAX_FAILURE, line
+from orlop.model.words.version import Version
+from orlop.node.update.slot.device import faults
 
 LARGEST = 1 << 20  # bytes that are read of any such file
-MAX_WORDS = 1000  # characters that systemd is told at a time
 APP = b"orlop-update"
 _SSH = re.compile(r"sshd(-session)?: [^ @]+@pts/\d+")  # how sshd calls the process of a session with a terminal
 _USRHASH = re.compile(r"(?:^|\s)usrhash=([0-9a-f]{64})(?:\s|$)")
@@ -40,18 +40,18 @@ class Host:
 
     def running_hash(self) -> str:
         """The root hash of the /usr that runs. Raises Missing."""
-        found = _USRHASH.search(self._text("proc/cmdline"))
-        if not found:
+        match = _USRHASH.search(self.text("proc/cmdline"))
+        if not match:
             raise Missing(
-                "the kernel's command line has no usrhash=: this is no machine that was started from a slot",
+                "the kernel's command line has no usrhash=: this machine was not started from a slot",
                 hint="install the machine from an Orlop image",
             )
-        return found[1]
+        return match[1]
 
     def disk(self) -> Path:
         """The whole disk that /usr is on: the parent of a partition below dm-verity's device. Raises Missing."""
         for mapped in sorted((self.top / "sys/block").glob("dm-*")):
-            if self._text(mapped / "dm/name").strip() != "usr":
+            if self.text(mapped / "dm/name").strip() != "usr":
                 continue
             for part in self._entries(mapped / "slaves"):
                 above = part.resolve()
@@ -63,37 +63,52 @@ class Host:
         )
 
     def health(self) -> Health:
-        """The verdict on this boot; an older boot's file, or one that is not readable, is none."""
+        """The verdict on this boot; an older boot's file, or one that is not readable, is none.
+
+        While something around the machine is waited for, there is a file that says so instead.
+        """
+        return self._verdict("run/orlop/health.json") or self._verdict("run/orlop/health-waits.json") or Health()
+
+    def _verdict(self, path: str) -> Health | None:
         try:
-            found = json.loads(self._text("run/orlop/health.json"))
-            if found["boot"] != self.boot_id():
-                return Health()
-            return Health({"good": True, "bad": False}[found["verdict"]], line(str(found["reason"]), MAX_FAILURE))
-        except (ValueError, KeyError, TypeError, RecursionError):
-            return Health()
+            document = json.loads(self.text(path))
+            if document["boot"] != self.boot_id():
+                return None
+            good = {"good": True, "bad": False, "waits": None}[document["verdict"]]
+            failed = () if good else tuple(failures(document.get("checks", [])))
+            return Health(good, line(str(document["reason"]), MAX_FAILURE), failed)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            return None
+
+    def hardware(self) -> list[str]:
+        """What of the machine's disks was found not to be as it should be, when it was configured."""
+        try:
+            return [line(note, MAX_FAILURE) for note in json.loads(self.text("run/orlop/hardware.json"))]
+        except (ValueError, TypeError, AttributeError, RecursionError):
+            return []
 
     def boot_id(self) -> str:
-        return self._text("proc/sys/kernel/random/boot_id").strip().replace("-", "")
+        return self.text("proc/sys/kernel/random/boot_id").strip().replace("-", "")
 
     def sessions(self) -> int:
         """How many people are logged in: logind's sessions, and terminals over SSH, which logind is not told of."""
         known = self._entries("run/systemd/sessions")
         people = sum(self._is_person(path) for path in known if "." not in path.name)
         running = (path for path in self._entries("proc") if path.name.isdigit())
-        return people + sum(bool(_SSH.match(self._text(path / "cmdline"))) for path in running)
+        return people + sum(bool(_SSH.match(self.text(path / "cmdline"))) for path in running)
 
     def _is_person(self, path: Path) -> bool:
-        values = dict(line.split("=", 1) for line in self._text(path).splitlines() if "=" in line)
+        values = dict(line.split("=", 1) for line in self.text(path).splitlines() if "=" in line)
         return values.get("CLASS") in ("user", "user-early", "user-light") and values.get("STATE") != "closing"
 
     def machine(self) -> str:
         """An id that others may know: 32 hexadecimal digits, the same in every boot."""
-        own = self._text("etc/machine-id").strip()
+        own = self.text("etc/machine-id").strip()
         return hmac.new(own.encode(), APP, hashlib.sha256).hexdigest()[:32]
 
     def excerpt(self, version: Version) -> str:
         """What was kept of the console when a version failed."""
-        return self._text(f"var/lib/orlop/failures/{version}.txt")[-MAX_EXCERPT:]
+        return self.text(f"var/lib/orlop/failures/{version}.txt")[-MAX_EXCERPT:]
 
     def reboot(self) -> None:
         """Ask for it; the machine then goes down as with `systemctl reboot`. Raises NoSpace, DiskFault."""
@@ -107,7 +122,7 @@ class Host:
         except OSError:
             return []
 
-    def _text(self, path: str | Path) -> str:
+    def text(self, path: str | Path) -> str:
         """Empty when it is not there."""
         try:
             with (self.top / path).open("rb") as f:
@@ -116,19 +131,9 @@ class Host:
             return ""
 
 
-def notify(words: str, *, address: str | None = None) -> None:
-    """Tell systemd, as sd_notify(3), one of `READY=1`, `STATUS=…`, `WATCHDOG=1`. Without systemd, nothing.
-
-    It is sent as one line, whatever is in it: a second one would be another message.
-    """
-    import socket  # slow to load where machines are emulated, and not needed to look at a disk
-
-    where = os.environ.get("NOTIFY_SOCKET") if address is None else address
-    if not where:
-        return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as to:
-        try:
-            to.connect("\0" + where[1:] if where.startswith("@") else where)
-            to.send(line(words, MAX_WORDS).encode())
-        except OSError:
-            return  # who is not there to hear it needs not be told
+def failures(checks: list[dict[str, Any]]) -> Iterator[str]:
+    """What failed, in the words of `orlop.model.update.blame`: `KIND`, or `KIND:ABOUT` for each thing it is about."""
+    for check in checks:
+        if check["ok"] is not True and "kind" in check:
+            abouts = line(str(check.get("about", "")), MAX_FAILURE).split()
+            yield from (f"{check['kind']}:{about}" for about in abouts) if abouts else [str(check["kind"])]

@@ -4,8 +4,8 @@
 
 A checkpoint is appended and brought to the disk before the engine goes on. A file that was cut off, torn or filled with
 garbage loses the lines that are damaged and no others; without any it is as if nothing had ever been remembered, which
-is safe: the disk says where an update is (`orlop.model.facts`). From time to time the file is written anew with its
-last line alone.
+is safe: the disk says where an update is (`orlop.model.update.facts`). From time to time the file is written anew with
+its last line alone.
 
 Invariant: `load` never raises for what is in the file; what `save` returned from is what `load` gives after any cut.
 """
@@ -19,8 +19,8 @@ from pathlib import Path
 
 from orlop.errors import BadInput
 from orlop.files import sync_dir, write_atomic
-from orlop.model.memory import Memory, decode, encode
-from orlop.node.update.device import faults
+from orlop.model.update.memory import Memory, decode, encode
+from orlop.node.update.slot.device import faults
 
 NAME = "journal"
 LARGEST = 1 << 18  # bytes; then the file is written anew
@@ -44,18 +44,18 @@ class Journal:
         except OSError as e:
             self.note = f"{self.path} cannot be read ({e.strerror}): starting from what the disk shows"
             return Memory()
-        found = Memory()
+        memory = Memory()
         lines = raw.split(b"\n")
         damaged = 0
         for line in lines:
             record = _parse(line)
             if record is not None and record[0] >= self._number:
-                self._number, found = record
+                self._number, memory = record
             damaged += record is None and bool(line)
         if damaged:
             from_where = f"going on from checkpoint {self._number}" if self._number else "starting from the disk"
             self.note = f"{self.path} has {damaged} damaged lines: {from_where}"
-        return found
+        return memory
 
     def _read(self) -> bytes:
         with self.path.open("rb") as f:

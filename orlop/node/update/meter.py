@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from orlop.node.update.writer import Progress
+from orlop.node.update.slot.progress import Progress
 
 WINDOW_SECONDS = 10.0
 _LEAST_SECONDS = 1.0  # before that, no rate is told

@@ -1,58 +1,48 @@
 """What the machine's configuration says about updates: /etc/orlop/update.toml, checked whole.
 
-The file is written at each boot by the short form `update` of the configuration (docs/reference/config-orlop.md), or by
-hand as any other file of /etc. One that is missing means the defaults of that page. Lifetime of what is read: a boot,
-because /etc is sealed.
+The file is written at each boot by the short form `update` of the configuration, or by hand as any other file of /etc.
+What it may hold, and the defaults where it is silent, are in the table of settings (orlop.model.settings.update); one
+that is missing means all of the defaults. Lifetime of what is read: a boot, because /etc is sealed.
 
-Invariant: a file with anything unknown or out of its bounds gives no settings at all. Half of what somebody wished for
-is not what they wished for, and a machine that does not update says why.
+Invariant: a file with anything unknown or out of its bounds gives no settings at all, and a machine that therefore does
+not update says why.
 """
 
 from __future__ import annotations
 
-import re
 import tomllib
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
 from orlop.errors import BadInput
-from orlop.model.address import place_problem, web_problem
-from orlop.model.channel import NAME
-from orlop.model.decide import Settings
-from orlop.model.polling import SPREAD
-from orlop.model.reboot import Immediate, Off, Strategy, Window
-from orlop.model.strict import Fields
-from orlop.model.version import Version
+from orlop.model.settings import update as table
+from orlop.model.settings.document import UPDATE_PLACE
+from orlop.model.settings.read import read
+from orlop.model.settings.table import SettingValues
+from orlop.model.settings.update import FORMAT
+from orlop.model.update.decide import Settings
+from orlop.model.update.polling import SPREAD
+from orlop.model.update.reboot import Immediate, Off, Strategy, Window
+from orlop.model.words.strict import Fields
+from orlop.model.words.version import Version
 from orlop.node.update.fleetlock import FleetLock
-from orlop.trust.route import public
 
-PLACE = "etc/orlop/update.toml"
-FORMAT = 1
-LARGEST = 1 << 16  # bytes
-_KEYS = (
-    *("format", "channel", "group", "urls", "pin", "proxy", "no_proxy", "bandwidth", "check_every"),
-    *("strategy", "window", "lock"),
-)
-STRATEGIES = ("immediate", "window", "off")
-LEAST, MOST = timedelta(seconds=10), timedelta(hours=4)  # between two checks
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours"}
-_LENGTH = re.compile(r"(0|[1-9][0-9]{0,5})([smh])", re.ASCII)
-_BANDWIDTH = re.compile(r"([1-9][0-9]{0,4})([kM])", re.ASCII)
-_LEAST_BANDWIDTH = 10_000  # bytes a second: with less, a release takes longer than the time to the next
+PLACE = UPDATE_PLACE.lstrip("/")
+LARGEST = 1 << 18  # bytes: more than the table lets anybody write
 _HINT = "mend `update` in the machine's configuration; docs/reference/config-orlop.md says what it may hold"
 
 
 @dataclass(frozen=True)
 class UpdateSettings:
-    """`urls` is where releases come from, the best first, empty for the image's own; `lock` is (URL, group).
+    """`urls` is where releases come from, the best first, none when it asks nobody; `lock` is (URL, group).
 
     `pin` is the newest version this machine may go to by itself; `bandwidth` is in bytes a second, None without limit;
     `proxy` is a URL, empty when there is none.
     """
 
-    channel: str = "stable"
-    group: str = "default"
+    channel: str = table.CHANNEL.default
+    group: str = table.GROUP.default
     urls: tuple[str, ...] = ()
     pin: Version | None = None
     engine: Settings = field(default_factory=lambda: Settings(first_within=SPREAD))
@@ -94,96 +84,36 @@ def parse(raw: bytes) -> UpdateSettings:
     try:
         values = tomllib.loads(raw.decode())
     except (ValueError, RecursionError) as e:  # TOMLDecodeError and UnicodeDecodeError are ValueErrors
-        raise BadInput(f"it is no TOML: {e}") from None
-    top = Fields.of("", values)
-    if (found := top.value("format", int)) != FORMAT:
-        raise BadInput(f"format is {found}, and this version of Orlop reads format {FORMAT}")
-    top.only(*_KEYS)
-    window = _window(top.fields("window")) if top.has("window") else None
-    every = _every(top.value("check_every", str, "5m"))
-    strategy = _strategy(top.value("strategy", str, "immediate"), window)
+        raise BadInput(f"it is not TOML: {e}") from None
+    if (written := Fields.of("", values).value("format", int)) != FORMAT:
+        raise BadInput(f"format is {written}, and this version of Orlop reads format {FORMAT}")
+    given = read(table.UPDATE, Fields("", {name: value for name, value in values.items() if name != "format"}))
+    every = timedelta(seconds=given[table.CHECK_EVERY])
+    lock = given[table.LOCK]
     return UpdateSettings(
-        channel=_word(top, "channel", "stable"),
-        group=_word(top, "group", "default"),
-        urls=tuple(_url(url) for url in top.texts("urls")),
-        pin=top.version("pin") if top.has("pin") else None,
-        engine=Settings(strategy=strategy, check_every=every, first_within=min(SPREAD, every)),
-        lock=_lock(top.fields("lock")) if top.has("lock") else None,
-        bandwidth=_bandwidth(top.value("bandwidth", str)) if top.has("bandwidth") else None,
-        proxy=_proxy(top.value("proxy", str)) if top.has("proxy") else "",
-        no_proxy=tuple(_host(host) for host in top.texts("no_proxy")),
+        channel=given[table.CHANNEL],
+        group=given[table.GROUP],
+        urls=given[table.URLS],
+        pin=given[table.PIN],
+        engine=Settings(strategy=_strategy(given), check_every=every, first_within=min(SPREAD, every)),
+        lock=(lock[table.LOCK_URL], lock[table.LOCK_GROUP]) if lock else None,
+        bandwidth=given[table.BANDWIDTH],
+        proxy=given[table.PROXY] or "",
+        no_proxy=given[table.NO_PROXY],
     )
 
 
-def _word(top: Fields, key: str, default: str) -> str:
-    value = top.value(key, str, default)
-    if not NAME.fullmatch(value):
-        raise BadInput(
-            f"{key}: {value!r} is no name", hint="a small letter, then at most 30 small letters, digits and -"
-        )
-    return value
-
-
-def _bandwidth(text: str) -> int:
-    found = _BANDWIDTH.fullmatch(text)
-    rate = int(found[1]) * {"k": 1_000, "M": 1_000_000}[found[2]] if found else 0
-    if rate < _LEAST_BANDWIDTH:
-        raise BadInput(f"bandwidth: {text!r} cannot be", hint="bytes a second, 10k to 99999M")
-    return rate
-
-
-def _proxy(url: str) -> str:
-    why = web_problem(url) if url.startswith("http://") else "it must begin with http://"
-    if why:
-        raise BadInput(f"proxy: {public(url)!r} is none: {why}", hint="use http://HOST:PORT")
-    return url
-
-
-def _host(text: str) -> str:
-    if not text or "," in text or not text.isprintable() or " " in text:
-        raise BadInput(f"no_proxy: {text!r} is no host", hint="a name, an address, or .domain")
-    return text
-
-
-def _every(text: str) -> timedelta:
-    found = _LENGTH.fullmatch(text)
-    if not found:
-        raise BadInput(f"check_every: {text!r} is no length of time", hint="a number and s, m or h, as in 90s")
-    every = timedelta(**{_UNITS[found[2]]: int(found[1])})
-    if not LEAST <= every <= MOST:
-        raise BadInput(f"check_every: {text} cannot be", hint="10s to 4h")
-    return every
-
-
-def _strategy(name: str, window: Window | None) -> Strategy:
-    if name not in STRATEGIES:
-        raise BadInput(f"strategy: {name!r} is none", hint=f"use {', '.join(STRATEGIES)}")
-    if name != "window":
-        return Off() if name == "off" else Immediate()
-    if window is None:
-        raise BadInput("the strategy `window` needs a window", hint="add `window` with start and minutes")
-    return window
-
-
-def _window(table: Fields) -> Window:
-    table.only("days", "start", "minutes", "timezone")
-    return Window.parse(
-        days=table.texts("days"),
-        start=table.value("start", str),
-        minutes=table.value("minutes", int),
-        zone=table.value("timezone", str, "UTC"),
-    )
-
-
-def _lock(table: Fields) -> tuple[str, str]:
-    table.only("url", "group")
-    lock = FleetLock(table.value("url", str), "", table.value("group", str, "default"))  # raises for what is none
-    return lock.url, lock.group
-
-
-def _url(url: str) -> str:
-    why = place_problem(url) if url.startswith("file:///") else web_problem(url)
-    if why:
-        hint = "use http://…, https://… or file:///folder"
-        raise BadInput(f"urls: {public(url)!r} is nowhere to fetch from: {why}", hint=hint)
-    return url
+def _strategy(given: SettingValues) -> Strategy:
+    window = given[table.WINDOW]
+    match given[table.STRATEGY]:
+        case "off":
+            return Off()
+        case "window" if window is not None:
+            return Window.of(
+                days=window[table.DAYS],
+                start=window[table.START],
+                minutes=window[table.MINUTES],
+                zone=window[table.ZONE],
+            )
+        case _:
+            return Immediate()

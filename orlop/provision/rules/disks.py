@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from orlop.model.disk import names
 from orlop.provision.report import Report
 from orlop.provision.rules.files import check_path, path_problem
 from orlop.provision.tree import Obj
@@ -17,6 +18,7 @@ _PINS = ("tpm2", "tang", "sss")
 
 def check(root: Obj, report: Report) -> None:
     storage = root.obj("storage")
+    _system(storage, report)
     for disk in storage.objs("disks"):
         _disk(disk, report)
     for raid in storage.objs("raid"):
@@ -25,6 +27,27 @@ def check(root: Obj, report: Report) -> None:
         _filesystem(filesystem, report)
     for luks in storage.objs("luks"):
         _luks(luks, report)
+
+
+def _system(storage: Obj, report: Report) -> None:
+    """What the names alone show to be the system's: a machine refuses it as well, whatever it is called there."""
+    for kind in ("disks", "raid", "luks", "filesystems"):
+        for entry in storage.objs(kind):
+            given = [(entry.text("device") or "", entry.at("device"))]
+            for name in ("devices", "options"):
+                if entry.type.by_name.get(name):
+                    given += zip(entry.texts(name), entry.seq(name).places, strict=True)
+            for device, place in given:
+                if names.is_system(device):
+                    report.error(place, f"{device}: {names.WHY}", names.ADVICE)
+                elif names.may_be_system(device):
+                    what = f"{device} is the disk that most machines boot from, and the boot refuses it there"
+                    report.warn(place, what, "name the disk by its serial number: /dev/disk/by-id/…")
+    for filesystem in storage.objs("filesystems"):
+        path = filesystem.text("path")
+        if path and (why := names.why_not_at(path)):
+            hint = "mount it at a folder of its own below /var"
+            report.error(filesystem.at("path"), f"nothing can be mounted at {path}: it {why}", hint)
 
 
 def _disk(disk: Obj, report: Report) -> None:
@@ -61,7 +84,7 @@ def _partition(partition: Obj, report: Report) -> None:
     for name in ("guid", "type_guid"):
         guid = partition.text(name)
         if guid is not None and not _GUID.fullmatch(guid):
-            report.error(partition.at(name), f"{name} is no GUID", "like 01234567-89AB-CDEF-0123-456789ABCDEF")
+            report.error(partition.at(name), f"{name} must be a GUID", "like 01234567-89AB-CDEF-0123-456789ABCDEF")
     if partition.flag("should_exist") is False:
         extra = [n for n in ("label", "start_mib", "size_mib") if partition.has(n)]
         extra += [n for n in ("guid", "type_guid") if partition.text(n)]

@@ -13,10 +13,11 @@ MODE_MAX = 0o7777
 
 def check(root: Obj, report: Report) -> None:
     storage = root.obj("storage")
+    is_json = root.type.name == "ignition_json"  # where no number is octal
     links = {link.text("path") or "": link for link in storage.objs("links")}
     for name in ("directories", "files", "links"):
         for node in storage.objs(name):
-            _node(node, links, report)
+            _node(node, links, report, is_json=is_json)
     folders = {folder.text("path"): folder for folder in storage.objs("directories")}
     for link in storage.objs("links"):
         _link(link, folders, report)
@@ -48,11 +49,11 @@ def check_path(obj: Obj, name: str, report: Report) -> bool:
     return not reason
 
 
-def _node(node: Obj, links: dict[str, Obj], report: Report) -> None:
+def _node(node: Obj, links: dict[str, Obj], report: Report, *, is_json: bool) -> None:
     sound = check_path(node, "path", report)
     mode = node.number("mode")
     if mode is not None:
-        _mode(mode, node.at("mode"), folder=node.type.name == "directory", report=report)
+        _mode(mode, node.at("mode"), report, folder=node.type.name == "directory", is_json=is_json)
     if node.type.name == "file" and node.flag("overwrite") and not node.obj("contents").has("source"):
         report.error(node.at("overwrite"), "a file that is overwritten needs contents", "add `contents:`")
     above = posixpath.dirname(node.text("path") or "") if sound else ""
@@ -77,13 +78,14 @@ def _link(link: Obj, folders: dict[str | None, Obj], report: Report) -> None:
             report.error(link.place, f"a hard link cannot lead to a folder: {there}", "use a symbolic link")
 
 
-def _mode(mode: int, place: Place, *, folder: bool, report: Report) -> None:
+def _mode(mode: int, place: Place, report: Report, *, folder: bool, is_json: bool) -> None:
     if mode > MODE_MAX:
         report.error(place, f"the mode {mode} is out of range", f"octal, with a leading 0: at most 0{MODE_MAX:o}")
         return
     meant = _as_octal(mode)
     if meant is not None and not _usual(mode, folder) and _usual(meant, folder):
-        report.warn(place, f"{mode} is decimal, and an odd mode (0{mode:o})", f"for octal begin with a 0: 0{meant:o}")
+        hint = f"for the mode 0{meant:o} write {meant}" if is_json else f"for octal begin with a 0: 0{meant:o}"
+        report.warn(place, f"{mode} is decimal, and an odd mode (0{mode:o})", hint)
     elif mode & 0o7000:
         report.warn(place, "setuid, setgid and sticky are not set by this version of Ignition", "use a tmpfiles.d line")
 

@@ -33,7 +33,8 @@ def _resource(resource: Obj, report: Report) -> None:
     elif resource.text("compression") and urls.scheme(source or "") == "s3":
         report.error(resource.at("compression"), "Ignition does not unpack what it gets from S3", "store it unpacked")
     if source and (reason := urls.source_problem(source)):
-        report.error(resource.at("source"), f"source: {reason}")
+        hint = "name the object itself: `s3://BUCKET/KEY`" if urls.scheme(source) == "arn" else ""
+        report.error(resource.at("source"), f"source: {reason}", hint)
     headers = resource.objs("http_headers")
     if headers and urls.scheme(source or "") not in ("http", "https"):
         report.error(resource.at("http_headers"), "headers need a source with http or https")

@@ -30,21 +30,21 @@ _BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{
 
 def scheme(url: str) -> str:
     """The scheme in lower case; "" when there is none."""
-    found = _SCHEME.match(url)
-    return found[1].lower() if found else ""
+    match = _SCHEME.match(url)
+    return match[1].lower() if match else ""
 
 
 def parse_problem(url: str) -> str:
-    """Why the text is no URL at all."""
+    """Why the text is not a valid URL at all."""
     if any(c < " " or c == "\x7f" for c in url):
         return "it holds a control character"
     url, _, fragment = url.partition("#")
     if url.startswith(":"):
         return "it has no scheme"
-    found = _SCHEME.fullmatch(url)
-    if found is None:
+    match = _SCHEME.fullmatch(url)
+    if match is None:
         return "it has no scheme"
-    rest = found[2].partition("?")[0]
+    rest = match[2].partition("?")[0]
     if _BAD_ESCAPE.search(fragment):
         return "% is not followed by two hex digits"
     if not rest.startswith("/"):
@@ -67,7 +67,7 @@ def _authority_problem(authority: str) -> str:
         return "" if _BRACKETS.fullmatch(host) else "the address in brackets is malformed"
     name, colon, port = host.rpartition(":")
     if colon and not _PORT.fullmatch(colon + port):
-        return f"the port {port!r} is no number"
+        return f"the port {port!r} must be a number"
     if not _HOST.fullmatch(name if colon else host):
         return "the host name holds characters that are not allowed there"
     return ""
@@ -89,8 +89,8 @@ def source_problem(url: str) -> str:
 
 def _host_problem(url: str) -> str:
     """A URL without host cannot be reached; Ignition finds that out only when it boots."""
-    found = re.match(r"[^:]+://(?:[^/@?#]*@)?([^/:?#]|\[)", url)
-    return "" if found else "it names no host: `scheme://HOST/…`"
+    match = re.match(r"[^:]+://(?:[^/@?#]*@)?([^/:?#]|\[)", url)
+    return "" if match else "it names no host: `scheme://HOST/…`"
 
 
 def _empty_version(url: str) -> bool:
@@ -103,13 +103,13 @@ def _empty_version(url: str) -> bool:
 
 def data_problem(url: str) -> str:
     """Why a data URL cannot be decoded."""
-    found = _DATA.fullmatch(url)
-    if found is None:
-        return "it is no data URL: `data:[TYPE][;base64],DATA`"
-    if _BAD_ESCAPE.search(found["params"]):
+    match = _DATA.fullmatch(url)
+    if match is None:
+        return "it is not a valid data URL: `data:[TYPE][;base64],DATA`"
+    if _BAD_ESCAPE.search(match["params"]):
         return "% is not followed by two hex digits"
-    data = found["data"]
-    if found["base64"]:
+    data = match["data"]
+    if match["base64"]:
         return "" if _BASE64.fullmatch(data) else "what follows ;base64 is not base64 with its padding"
     if not _PLAIN_DATA.fullmatch(data):
         return "its data holds characters that must be escaped as %XX"

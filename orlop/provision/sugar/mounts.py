@@ -6,12 +6,12 @@ the network, by remote-fs.target): a machine whose data is missing stops instead
 
 from __future__ import annotations
 
+from orlop.model.words.unitname import unit_name
 from orlop.provision.merge import merge_at
 from orlop.provision.report import Report
 from orlop.provision.spec_base import SYSTEMD, UNIT
 from orlop.provision.tree import Obj, listed, made
 
-_PLAIN = frozenset(":_.abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
 _MAPPED = ("/dev/mapper/", "/dev/disk/by-id/dm-name-")
 
 
@@ -87,16 +87,3 @@ def _options(options: list[str]) -> list[str]:
 def _percent(text: str) -> str:
     """systemd expands % in units."""
     return text.replace("%", "%%")
-
-
-def unit_name(path: str) -> str:
-    r"""A path as part of a unit name, as `systemd-escape --path` does it: `/var/lib/a-b` → `var-lib-a\x2db`."""
-    parts = [part for part in path.split("/") if part]
-    if not parts:
-        return "-"
-    return "-".join(_escape(part, first=index == 0) for index, part in enumerate(parts))
-
-
-def _escape(part: str, *, first: bool) -> str:
-    out = "".join(chr(b) if chr(b) in _PLAIN else f"\\x{b:02x}" for b in part.encode())
-    return "\\x2e" + out[1:] if first and out.startswith(".") else out

@@ -1,6 +1,7 @@
 """`storage.trees`: files and links of a local folder, as if each had been written into the config.
 
-An entry of `files` or `links` with the same path gives owner, group or mode; it may not have contents of its own.
+An entry of `files` or `links` with the same path gives owner, group or mode; it may not have contents of its own. What
+the tree itself says of owner, group and modes holds for all others, its folders too.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from dataclasses import dataclass
 from orlop.provision.local import LocalError, LocalFiles, LocalNode, NodeKind
 from orlop.provision.report import Report
 from orlop.provision.rules.files import clean
-from orlop.provision.source import Place
-from orlop.provision.spec_base import FILE, LINK, RESOURCE
+from orlop.provision.schema import Type
+from orlop.provision.spec_base import DIRECTORY, FILE, LINK, RESOURCE
 from orlop.provision.sugar.resources import with_data
 from orlop.provision.tree import Obj, Seq, made
 
@@ -31,10 +32,13 @@ def desugar(root: Obj, files: LocalFiles, report: Report) -> Obj:
     for tree in trees:
         try:
             for node in files.walk(tree.text("local") or ""):
-                nodes.add(node, tree.text("path") or "/", tree.place)
+                if node.kind is NodeKind.FOLDER:
+                    nodes.add_folder(node, tree)
+                else:
+                    nodes.add(node, tree)
         except LocalError as e:
             report.error(tree.at("local"), e.message, e.hint)
-    for name, table in (("files", nodes.files), ("links", nodes.links)):
+    for name, table in (("files", nodes.files), ("links", nodes.links), ("directories", nodes.directories)):
         if storage.has(name) or table:
             storage = storage.put(name, _laid_over(storage.seq(name), table))
     return root.put("storage", storage, storage.place)
@@ -49,8 +53,22 @@ class _Nodes:
     directories: dict[str, Obj]
     report: Report
 
-    def add(self, node: LocalNode, base: str, place: Place) -> None:
-        path = clean(posixpath.join(base, node.path))
+    def add_folder(self, node: LocalNode, tree: Obj) -> None:
+        """A folder is written into the config only where the tree says something of folders."""
+        path, place = _path(node, tree), tree.place
+        if tree.number("dir_mode") is None and not tree.has("user") and not tree.has("group"):
+            return
+        if path == "/" or path in self.directories:
+            return
+        if (there := self.files.get(path) or self.links.get(path)) is not None:
+            line = there.place.span.line
+            self.report.error(place, f"the tree has a folder at {path}, and line {line} says what is there")
+            return
+        mode = tree.number("dir_mode")
+        self.directories[path] = _node(DIRECTORY, path, tree).put("mode", 0o755 if mode is None else mode, place)
+
+    def add(self, node: LocalNode, tree: Obj) -> None:
+        path, place = _path(node, tree), tree.place
         if node.kind is NodeKind.OTHER:
             self.report.error(
                 place, f"{node.path!r} is {node.kind.value}", "a tree holds only files, folders and links"
@@ -64,21 +82,33 @@ class _Nodes:
             self.report.error(place, f"the tree has a {node.kind.value} at {path}, and line {line} says what is there")
             return
         if node.kind is NodeKind.FILE:
-            mine[path] = _file(there or made(FILE, place, path=path), node, place)
+            mine[path] = _file(there or _node(FILE, path, tree), node, tree)
         else:
-            mine[path] = (there or made(LINK, place, path=path)).put("target", node.target, place)
+            mine[path] = (there or _node(LINK, path, tree)).put("target", node.target, place)
 
     @staticmethod
     def _full(obj: Obj) -> bool:
         return bool(obj.text("target") if obj.type is LINK else obj.obj("contents").text("source"))
 
 
-def _file(file: Obj, node: LocalNode, place: Place) -> Obj:
+def _path(node: LocalNode, tree: Obj) -> str:
+    return clean(posixpath.join(tree.text("path") or "/", node.path))
+
+
+def _node(kind: Type, path: str, tree: Obj) -> Obj:
+    """A node of the tree, which belongs to whom the tree says."""
+    owner = {name: tree.obj(name) for name in ("user", "group") if tree.has(name)}
+    return made(kind, tree.place, path=path, **owner)
+
+
+def _file(file: Obj, node: LocalNode, tree: Obj) -> Obj:
+    place = tree.place
     contents = file.values.get("contents")
     resource = contents if isinstance(contents, Obj) else Obj(RESOURCE, place)
     file = file.put("contents", with_data(resource, node.data, place), resource.place)
     if file.number("mode") is None:
-        file = file.put("mode", 0o755 if node.executable else 0o644, place)
+        own = tree.number("file_mode")
+        file = file.put("mode", (0o755 if node.executable else 0o644) if own is None else own, place)
     return file
 
 

@@ -76,21 +76,21 @@ def test_what_cannot_be_run_is_bad(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("nowhere")
     for name in ("text", "folder", "link"):
         ran = sh('user_check "$1" 5', tmp_path / name)
-        assert (ran.returncode, ran.stdout) == (1, f"{name} cannot be run: it is no executable file\n")
+        assert (ran.returncode, ran.stdout) == (1, f"{name} cannot be run: it is not an executable file\n")
 
 
 def settings(file: Path) -> list[str]:
-    ran = sh('settings "$1"; printf "%s\\n" "$timeout" "$soak" "$settings_problem"', file)
+    ran = sh('settings "$1"; printf "%s\\n" "$timeout" "$soak" "$wait" "$settings_problem"', file)
     assert (ran.returncode, ran.stderr) == (0, "")
-    return ran.stdout.split("\n")[:3]
+    return ran.stdout.split("\n")[:4]
 
 
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        ("", ["60", "0", ""]),
-        ("# a comment\n\nTIMEOUT=5\nSOAK=300\n", ["5", "300", ""]),
-        ("SOAK=1", ["60", "1", ""]),
+        ("", ["60", "0", "900", ""]),
+        ("# a comment\n\nTIMEOUT=5\nSOAK=300\nWAIT=0\n", ["5", "300", "0", ""]),
+        ("SOAK=1", ["60", "1", "900", ""]),
     ],
 )
 def test_settings(tmp_path: Path, text: str, found: list[str]) -> None:
@@ -105,13 +105,14 @@ def test_settings(tmp_path: Path, text: str, found: list[str]) -> None:
         ("TIMEOUT=$(touch OWNED)\n", "line 1: TIMEOUT needs a whole number of seconds"),
         ("SOAK=1;touch OWNED\n", "line 1: SOAK needs a whole number of seconds"),
         ("SOAK=a[$(touch OWNED)]\n", "line 1: SOAK needs a whole number of seconds"),
-        ("touch OWNED\n", "line 1: only TIMEOUT=SECONDS and SOAK=SECONDS are known"),
-        ("PATH=/tmp\n", "line 1: only TIMEOUT=SECONDS and SOAK=SECONDS are known"),
+        ("touch OWNED\n", "line 1: only TIMEOUT=SECONDS, SOAK=SECONDS and WAIT=SECONDS are known"),
+        ("PATH=/tmp\n", "line 1: only TIMEOUT=SECONDS, SOAK=SECONDS and WAIT=SECONDS are known"),
         ("SOAK=-1\n", "line 1: SOAK needs a whole number of seconds"),
         ("SOAK=\n", "line 1: SOAK needs a whole number of seconds"),
         ("SOAK=010\n", "line 1: SOAK needs a whole number of seconds"),
         ("SOAK=99999999999999999999\n", "line 1: SOAK needs a whole number of seconds"),
         ("SOAK=86401\n", "line 1: SOAK must be 0 to 86400"),
+        ("WAIT=86401\n", "line 1: WAIT must be 0 to 86400"),
         ("SOAK=1\nTIMEOUT=0\n", "line 2: TIMEOUT must be 1 to 600"),
         ("SOAK=1\nSOAK=2\n", "line 2: SOAK is given twice"),
     ],
@@ -120,13 +121,13 @@ def test_settings_that_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.chdir(tmp_path)
     file = tmp_path / "health.conf"
     file.write_text(text)
-    assert settings(file) == ["60", "0", f"{file}, {why}"]
+    assert settings(file) == ["60", "0", "900", f"{file}, {why}"]
     assert not (tmp_path / "OWNED").exists()
 
 
 def test_settings_that_are_no_file(tmp_path: Path) -> None:
-    assert settings(tmp_path / "none") == ["60", "0", ""]
-    assert settings(tmp_path) == ["60", "0", f"{tmp_path} cannot be read"]
+    assert settings(tmp_path / "none") == ["60", "0", "900", ""]
+    assert settings(tmp_path) == ["60", "0", "900", f"{tmp_path} cannot be read"]
 
 
 def keep(folder: Path, version: str, reason: str, rest: bytes) -> int:

@@ -1,7 +1,7 @@
 """The lab's life with the real QEMU and the real switch, on machines that have nothing but their firmware.
 
 A disk with an empty partition table boots no system, so a lab of two takes a second; what a booted system adds is in
-tests/vm. State lives in a folder of its own: labs of the developer are not touched.
+tests/machines. State lives in a folder of its own: labs of the developer are not touched.
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from orlop.errors import BadInput, Busy, CommandFailed, Missing, NoSpace, TimedOut
 from orlop.files import remove_tree
-from orlop.lab import accel, lab, qmp
-from orlop.lab.images import Image
-from orlop.lab.lab import Lab, Plan
-from orlop.lab.paths import PROGRAMS, Paths
-from orlop.lab.pids import find, kill
-from orlop.lab.ports import Forward, is_free, pick
-from orlop.lab.qemu import ACCELERATORS
+from orlop.lab import lab
+from orlop.lab.images import LabImage
+from orlop.lab.lab import Lab
+from orlop.lab.paths import LabPaths, sdk_tools
+from orlop.lab.plan import LabPlan
 from orlop.lab.report import describe
 from orlop.lab.wait import wait_verdicts
-from orlop.processes import run
-from orlop.sdk import tree
-from orlop.sdk.run import in_sdk
+from orlop.machines import accel, qmp
+from orlop.machines.pids import find, kill
+from orlop.machines.ports import Forward, is_free, pick
+from orlop.machines.qemu import ACCELERATORS
+from orlop.machines.tools import PROGRAMS
 from orlop.steps import Steps
 from orlop.workspace import Workspace
 
@@ -43,52 +43,19 @@ UP = textwrap.dedent(
     import sys, signal
     from pathlib import Path
     from orlop.lab import lab
-    from orlop.lab.images import Image
+    from orlop.lab.images import LabImage
     from orlop.steps import Steps
     from orlop.workspace import Workspace
     signal.signal(signal.SIGTERM, lambda n, f: sys.exit(143))
     ws = Workspace.find()
-    plan = lab.Plan(Image(Path(sys.argv[1]), ""), name="a", nodes=2, memory_mib=256)
+    plan = lab.LabPlan(LabImage(Path(sys.argv[1]), ""), name="a", nodes=2, memory_mib=256)
     lab.bring_up(ws, Steps(), plan, timeout=60)
     """
 )
 
 
-@pytest.fixture(scope="module")
-def shared() -> Workspace:
-    found = Workspace.find()
-    tree.ensure(found, Steps())
-    return found
-
-
-@pytest.fixture
-def ws(shared: Workspace, tmp_path: Path) -> Iterator[Workspace]:
-    """The same SDK, its own labs; whatever a test leaves is an error and is removed."""
-    state = tmp_path / "state"
-    state.mkdir()
-    (state / "sdk").symlink_to(shared.sdk)
-    own = Workspace(shared.root, state)
-    yield own
-    left = lab.names(own)
-    for name in left:
-        lab.down(own, name)
-    assert left == []
-    assert find(PROGRAMS, [state]) == []
-    assert not (state / "lab").exists()
-
-
-@pytest.fixture
-def image(ws: Workspace, tmp_path: Path) -> Image:
-    raw = tmp_path / "orlop_20260101.1.raw"
-    raw.touch()
-    os.truncate(raw, 64 << 20)
-    table = in_sdk(ws, ["sfdisk", "-q", raw], binds=[tmp_path])
-    run(table, what="making a disk with an empty partition table", stdin=b"label: gpt\n", timeout=30)
-    return Image(raw, "20260101.1")
-
-
-def plan(image: Image, **more: object) -> Plan:
-    return Plan(image, **{"name": "a", "memory_mib": 256, **more})  # type: ignore[arg-type]
+def plan(image: LabImage, **more: object) -> LabPlan:
+    return LabPlan(image, **{"name": "a", "memory_mib": 256, **more})  # type: ignore[arg-type]
 
 
 def quiet() -> Steps:
@@ -102,11 +69,11 @@ def wait_for_console(made: Lab, node: str = "n1") -> None:
     assert made.node(node).console_text()
 
 
-def test_a_lab_lives_and_leaves_nothing(ws: Workspace, image: Image) -> None:
+def test_a_lab_lives_and_leaves_nothing(ws: Workspace, image: LabImage) -> None:
     made = lab.up(ws, quiet(), plan(image, nodes=2, publish=(Forward(0, 80),)))
     sockets = made.paths.run
     assert {n.name for n in made.nodes if n.running} == {"n1", "n2"}
-    assert (sockets.stat().st_mode & 0o777, made.paths.key.stat().st_mode & 0o777) == (0o700, 0o600)
+    assert (sockets.stat().st_mode & 0o777, made.paths.login.key.stat().st_mode & 0o777) == (0o700, 0o600)
     ports = [p for n in made.state().nodes for p in n.ports]
     assert len(set(ports)) == len(ports) == 4
     assert not any(is_free(p) for p in ports)
@@ -127,7 +94,7 @@ def test_a_lab_lives_and_leaves_nothing(ws: Workspace, image: Image) -> None:
         lab.open_lab(ws, "a")
 
 
-def test_two_labs_share_nothing(ws: Workspace, image: Image) -> None:
+def test_two_labs_share_nothing(ws: Workspace, image: LabImage) -> None:
     one, two = (lab.up(ws, quiet(), plan(image, name=name)) for name in ("a", "b"))
     assert lab.names(ws) == ["a", "b"]
     with pytest.raises(Busy, match="there is a lab 'a' already"):
@@ -140,7 +107,7 @@ def test_two_labs_share_nothing(ws: Workspace, image: Image) -> None:
     lab.down(ws, "b")
 
 
-def test_power_and_network_can_be_taken_and_given(ws: Workspace, image: Image) -> None:
+def test_power_and_network_can_be_taken_and_given(ws: Workspace, image: LabImage) -> None:
     made = lab.up(ws, quiet(), plan(image))
     node = made.node("n1")
     wait_for_console(made)
@@ -171,7 +138,7 @@ def test_power_and_network_can_be_taken_and_given(ws: Workspace, image: Image) -
     lab.down(ws, "a")
 
 
-def test_a_machine_that_ends_by_itself_is_off(ws: Workspace, image: Image) -> None:
+def test_a_machine_that_ends_by_itself_is_off(ws: Workspace, image: LabImage) -> None:
     made = lab.up(ws, quiet(), plan(image))
     qmp.ask(made.node("n1").at.qmp, "quit")
     with pytest.raises(CommandFailed, match="n1 went off while it was starting"):
@@ -180,7 +147,7 @@ def test_a_machine_that_ends_by_itself_is_off(ws: Workspace, image: Image) -> No
     lab.down(ws, "a")
 
 
-def test_a_lab_that_does_not_come_up_is_removed_and_its_console_kept(ws: Workspace, image: Image) -> None:
+def test_a_lab_that_does_not_come_up_is_removed_and_its_console_kept(ws: Workspace, image: LabImage) -> None:
     with pytest.raises(TimedOut, match="n1 gave no verdict within 3 s") as caught:
         lab.bring_up(ws, quiet(), plan(image), timeout=3)
     kept = ws.state / "logs" / "lab-a-n1-console.log"
@@ -189,7 +156,7 @@ def test_a_lab_that_does_not_come_up_is_removed_and_its_console_kept(ws: Workspa
     assert lab.names(ws) == []
 
 
-def test_a_qemu_that_refuses_says_why(ws: Workspace, image: Image) -> None:
+def test_a_qemu_that_refuses_says_why(ws: Workspace, image: LabImage) -> None:
     made = lab.up(ws, quiet(), plan(image))
     node = made.node("n1")
     node.power_cut()
@@ -200,7 +167,7 @@ def test_a_qemu_that_refuses_says_why(ws: Workspace, image: Image) -> None:
     lab.down(ws, "a")
 
 
-def test_a_port_that_is_taken_stops_it_before_anything_is_made(ws: Workspace, image: Image) -> None:
+def test_a_port_that_is_taken_stops_it_before_anything_is_made(ws: Workspace, image: LabImage) -> None:
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         s.listen()
@@ -210,7 +177,7 @@ def test_a_port_that_is_taken_stops_it_before_anything_is_made(ws: Workspace, im
     assert not ws.labs.exists()
 
 
-def test_a_port_that_was_taken_while_the_machine_was_off(ws: Workspace, image: Image) -> None:
+def test_a_port_that_was_taken_while_the_machine_was_off(ws: Workspace, image: LabImage) -> None:
     made = lab.up(ws, quiet(), plan(image, publish=(Forward(0, 80),)))
     node = made.node("n1")
     node.power_cut()
@@ -224,7 +191,7 @@ def test_a_port_that_was_taken_while_the_machine_was_off(ws: Workspace, image: I
     lab.down(ws, "a")
 
 
-def test_no_space_stops_it_before_anything_is_made(ws: Workspace, image: Image, tmp_path: Path) -> None:
+def test_no_space_stops_it_before_anything_is_made(ws: Workspace, image: LabImage, tmp_path: Path) -> None:
     small = tmp_path / "small"
     small.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", small], check=True)
@@ -237,22 +204,22 @@ def test_no_space_stops_it_before_anything_is_made(ws: Workspace, image: Image, 
         subprocess.run(["umount", small], check=True)
 
 
-def _own_pid_everywhere(paths: Paths) -> None:
+def _own_pid_everywhere(paths: LabPaths) -> None:
     for file in paths.folder.glob("**/*.pid"):
         file.write_text(str(os.getpid()))
 
 
-def _kill_switch(paths: Paths) -> None:
+def _kill_switch(paths: LabPaths) -> None:
     for process in find(["vde_switch"], [paths.run]):
         assert kill(process)
 
 
-def _file_for_folder(paths: Paths) -> None:
+def _file_for_folder(paths: LabPaths) -> None:
     remove_tree(paths.folder)
     paths.folder.write_text("")
 
 
-BREAKAGE: dict[str, Callable[[Paths], object]] = {
+BREAKAGE: dict[str, Callable[[LabPaths], object]] = {
     "no record": lambda p: p.state.unlink(),
     "garbage record": lambda p: p.state.write_bytes(os.urandom(500)),
     "record of another shape": lambda p: p.state.write_text(json.dumps({"schema": 1, "nodes": 3})),
@@ -266,7 +233,7 @@ BREAKAGE: dict[str, Callable[[Paths], object]] = {
 
 
 @pytest.mark.parametrize("how", BREAKAGE)
-def test_a_broken_lab_can_be_brought_down(ws: Workspace, image: Image, how: str) -> None:
+def test_a_broken_lab_can_be_brought_down(ws: Workspace, image: LabImage, how: str) -> None:
     made = lab.up(ws, quiet(), plan(image))
     BREAKAGE[how](made.paths)
     if "record" in how:
@@ -282,8 +249,8 @@ def test_a_broken_lab_can_be_brought_down(ws: Workspace, image: Image, how: str)
 
 @pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("when", ["lab.json", "sw", "n1/qemu.pid", "n2/console.log"])
-def test_an_interrupted_up_leaves_nothing(ws: Workspace, image: Image, when: str, sig: signal.Signals) -> None:
-    paths = Paths(ws, "a")
+def test_an_interrupted_up_leaves_nothing(ws: Workspace, image: LabImage, when: str, sig: signal.Signals) -> None:
+    paths = LabPaths(ws, "a")
     child = subprocess.Popen(
         [sys.executable, "-c", UP, image.raw],
         env={**os.environ, "ORLOP_STATE": str(ws.state), "PYTHONPATH": str(ws.root)},
@@ -303,27 +270,27 @@ def test_an_interrupted_up_leaves_nothing(ws: Workspace, image: Image, when: str
 
 
 def test_the_probe_runs_a_guest_to_its_end(shared: Workspace) -> None:
-    assert accel.probe(shared, "tcg").why == "a probe guest ran under tcg"
-    refused = accel.probe(shared, "nonsense")
+    assert accel.probe(sdk_tools(shared), "tcg").why == "a probe guest ran under tcg"
+    refused = accel.probe(sdk_tools(shared), "nonsense")
     assert refused.name == "tcg"
     assert "nonsense" in refused.why
 
 
 def test_acceleration_is_chosen_with_a_reason(ws: Workspace) -> None:
-    chosen = accel.choose(ws)
+    chosen = lab.choose_acceleration(ws)
     assert chosen.name in ACCELERATORS
     assert chosen.why
-    assert accel.choose(ws) == chosen
+    assert lab.choose_acceleration(ws) == chosen
 
 
-def test_a_missing_tool_is_named(ws: Workspace, image: Image, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_tool_is_named(ws: Workspace, image: LabImage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
     with pytest.raises(Missing, match="'bwrap' is not installed"):
         lab.up(ws, quiet(), plan(image))
     assert lab.names(ws) == []
 
 
-def test_ports_of_a_lab_that_is_off_are_not_given_away(ws: Workspace, image: Image) -> None:
+def test_ports_of_a_lab_that_is_off_are_not_given_away(ws: Workspace, image: LabImage) -> None:
     made = lab.up(ws, quiet(), plan(image))
     node = made.node("n1")
     node.power_cut()

@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 
 from orlop.errors import BadInput
-from orlop.lab import medium
-from orlop.lab.machine import make_disk
+from orlop.lab import delivery
 from orlop.lab.metadata import openstack
-from orlop.lab.paths import NodePaths, Paths
-from orlop.lab.source import Source, Way
+from orlop.lab.paths import LabPaths
+from orlop.lab.source import LabSource, Way
+from orlop.machines import medium
+from orlop.machines.paths import MachinePaths
+from orlop.machines.vm import make_disk
 from orlop.processes import run
 from orlop.sdk import tree
 from orlop.sdk.run import in_sdk, sdk_run
@@ -53,22 +55,22 @@ def image(ws: Workspace) -> Path:
 
 
 @pytest.fixture
-def paths(ws: Workspace) -> Paths:
-    return Paths(ws, "a")
+def paths(ws: Workspace) -> LabPaths:
+    return LabPaths(ws, "a")
 
 
 @pytest.fixture
-def at(paths: Paths, image: Path) -> NodePaths:
+def at(paths: LabPaths, image: Path) -> MachinePaths:
     made = paths.node("n1")
     made.folder.mkdir(parents=True)
     made.config.write_text("f /etc/x\n")
     made.ignition.write_bytes(CONFIG)
-    make_disk(paths, image, made.disk, 1)
+    make_disk(paths.tools, image, made.disk, 1)
     return made
 
 
-def prepare(paths: Paths, image: Path, way: Way | None) -> None:
-    medium.prepare(paths, "n1", Source(way) if way else None, image)
+def prepare(paths: LabPaths, image: Path, way: Way | None) -> None:
+    delivery.prepare(paths.tools, paths.node("n1"), LabSource(way) if way else None, image)
     assert not list(paths.node("n1").folder.glob(".making-*"))
 
 
@@ -80,14 +82,14 @@ def on_iso(ws: Workspace, disk: Path, file: str) -> bytes:
     return sdk_run(ws, ["isoinfo", "-R", "-i", disk, "-x", f"/{file}"], what="isoinfo").encode()
 
 
-def on_esp(ws: Workspace, at: NodePaths, file: str) -> str | None:
+def on_esp(ws: Workspace, at: MachinePaths, file: str) -> str | None:
     """The text of a file on the ESP of the node's disk, read by way of the whole disk."""
     script = 'qemu-img convert -O raw "$1" "$1.raw" && mtype -i "$1.raw@@1M" "$2" || echo NONE'
     said = sdk_run(ws, ["sh", "-c", script, "sh", at.disk, f"::/{file}"], what="reading the ESP", timeout=60)
     return None if "NONE" in said else said
 
 
-def test_a_disk_with_the_label_that_machines_look_for(ws: Workspace, paths: Paths, at: NodePaths, image: Path) -> None:
+def test_a_disk_with_the_label_machines_look_for(ws: Workspace, paths: LabPaths, at: MachinePaths, image: Path) -> None:
     prepare(paths, image, Way.DISK)
     assert label(ws, at.config_disk) == "orlop-config"
     assert on_iso(ws, at.config_disk, "config.ign") == CONFIG
@@ -97,14 +99,14 @@ def test_a_disk_with_the_label_that_machines_look_for(ws: Workspace, paths: Path
     assert on_iso(ws, at.config_disk, "config.ign") == b"{}", "made anew"
 
 
-def test_a_config_drive(ws: Workspace, paths: Paths, at: NodePaths, image: Path) -> None:
+def test_a_config_drive(ws: Workspace, paths: LabPaths, at: MachinePaths, image: Path) -> None:
     prepare(paths, image, Way.CONFIG_DRIVE)
     assert label(ws, at.config_disk) == "config-2"
     assert on_iso(ws, at.config_disk, "openstack/latest/user_data") == CONFIG
     assert b'"name": "n1"' in on_iso(ws, at.config_disk, f"openstack/{openstack.VERSIONS[0]}/meta_data.json")
 
 
-def test_azure_s_cd_is_udf(ws: Workspace, paths: Paths, at: NodePaths, image: Path) -> None:
+def test_azure_s_cd_is_udf(ws: Workspace, paths: LabPaths, at: MachinePaths, image: Path) -> None:
     prepare(paths, image, Way.AZURE_CDROM)
     kind = sdk_run(ws, ["blkid", "-p", "-o", "value", "-s", "TYPE", at.config_disk], what="blkid")
     assert kind.strip() == "udf"
@@ -112,7 +114,9 @@ def test_azure_s_cd_is_udf(ws: Workspace, paths: Paths, at: NodePaths, image: Pa
     assert b"LinuxProvisioningConfigurationSet" in on_iso(ws, at.config_disk, "ovf-env.xml")
 
 
-def test_the_esp_gets_the_file_and_loses_it_again(ws: Workspace, paths: Paths, at: NodePaths, image: Path) -> None:
+def test_the_esp_gets_the_file_and_loses_it_again(
+    ws: Workspace, paths: LabPaths, at: MachinePaths, image: Path
+) -> None:
     before = image.read_bytes()
     prepare(paths, image, Way.ESP)
     assert on_esp(ws, at, "orlop/config.ign") == CONFIG.decode()
@@ -128,13 +132,15 @@ def test_the_esp_gets_the_file_and_loses_it_again(ws: Workspace, paths: Paths, a
 
 
 @pytest.mark.usefixtures("at")
-def test_a_disk_without_an_esp(ws: Workspace, paths: Paths, image: Path) -> None:
+def test_a_disk_without_an_esp(ws: Workspace, paths: LabPaths, image: Path) -> None:
     run(in_sdk(ws, ["sfdisk", "-q", "--force", image]), what="an empty table", stdin=b"label: gpt\n", timeout=30)
     with pytest.raises(BadInput, match="has no ESP"):
         prepare(paths, image, Way.ESP)
 
 
-def test_what_the_lab_gives_is_in_the_firmware_s_tables_in_a_cloud(paths: Paths, at: NodePaths, image: Path) -> None:
+def test_what_the_lab_gives_is_in_the_firmware_s_tables_in_a_cloud(
+    paths: LabPaths, at: MachinePaths, image: Path
+) -> None:
     prepare(paths, image, Way.AWS)
     assert at.firmware_text.read_text() == "io.systemd.credential.binary:tmpfiles.extra=ZiAvZXRjL3gK"
     assert at.firmware_text.stat().st_mode & 0o777 == 0o600

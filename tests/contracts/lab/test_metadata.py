@@ -19,9 +19,9 @@ from orlop.sdk import tree
 from orlop.sdk.run import in_sdk
 from orlop.steps import Steps
 from orlop.workspace import Workspace
-from tests.simulators import linklocal
-from tests.simulators import metadata as md
-from tests.simulators.metadata import Simulator, serving
+from simulators import linklocal
+from simulators import metadata as md
+from simulators.metadata import Simulator, serving
 
 pytestmark = [pytest.mark.sdk]
 

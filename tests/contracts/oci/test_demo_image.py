@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from orlop.oci import demo
-from orlop.oci.layout import LAYER_GZIP, Image, read
+from orlop.oci.layout import LAYER_GZIP, OciImage, read
 from orlop.processes import end_group
 from orlop.sdk.run import in_sdk, sdk_run
 from orlop.sdk.tree import ensure as ensure_sdk
@@ -43,12 +43,12 @@ def layout(ws: Workspace) -> Path:
 
 
 @pytest.fixture(scope="module")
-def image(layout: Path) -> Image:
+def image(layout: Path) -> OciImage:
     return read(layout, demo.REF)
 
 
 @pytest.fixture(scope="module")
-def root(layout: Path, image: Image, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def root(layout: Path, image: OciImage, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The image's files, unpacked. Owners are left out: inside the user namespace the caller is nobody."""
     folder = tmp_path_factory.mktemp("root")
     with tarfile.open(layout / image.layers[0].blob) as tar:
@@ -84,7 +84,7 @@ def running(argv: list[str]) -> Iterator[subprocess.Popen[bytes]]:
         end_group(child)
 
 
-def container(root: Path, image: Image, env: Mapping[str, str], *options: str) -> list[str]:
+def container(root: Path, image: OciImage, env: Mapping[str, str], *options: str) -> list[str]:
     """Bubblewrap as a small container runtime: the image's user, command and environment, process 1 included."""
     config = image.config["config"]
     uid, gid = config["User"].split(":")
@@ -96,7 +96,7 @@ def container(root: Path, image: Image, env: Mapping[str, str], *options: str) -
     return [*argv, "--", *config["Entrypoint"]]
 
 
-def test_skopeo_reads_it(ws: Workspace, layout: Path, image: Image) -> None:
+def test_skopeo_reads_it(ws: Workspace, layout: Path, image: OciImage) -> None:
     out = sdk_run(ws, ["skopeo", "inspect", "--config", f"oci:{layout}:{demo.REF}"], what="skopeo inspect")
     assert '"65534:65534"' in out
     digest = ["skopeo", "inspect", "--format", "{{.Digest}}", f"oci:{layout}:{demo.REF}"]
@@ -105,7 +105,7 @@ def test_skopeo_reads_it(ws: Workspace, layout: Path, image: Image) -> None:
 
 @pytest.mark.parametrize("compress", ["keep", "gzip"])
 def test_a_registry_takes_it_and_gives_it_back(
-    ws: Workspace, layout: Path, image: Image, tmp_path: Path, compress: str
+    ws: Workspace, layout: Path, image: OciImage, tmp_path: Path, compress: str
 ) -> None:
     port = free_port()
     config = tmp_path / "registry.yml"
@@ -132,7 +132,7 @@ def test_a_registry_takes_it_and_gives_it_back(
         assert [at.media_type for at in back.layers] == [LAYER_GZIP]
 
 
-def test_the_page_names_machine_and_version(root: Path, image: Image) -> None:
+def test_the_page_names_machine_and_version(root: Path, image: OciImage) -> None:
     port = free_port()
     env = {"PORT": str(port), "MACHINE": "node-1", "OS_VERSION": "Orlop 20261123.1"}
     with running(container(root, image, env)):
@@ -153,7 +153,7 @@ def test_the_page_names_machine_and_version(root: Path, image: Image) -> None:
     ],
 )
 def test_the_version_comes_from_the_hosts_os_release(
-    root: Path, image: Image, tmp_path: Path, release: str, text: str
+    root: Path, image: OciImage, tmp_path: Path, release: str, text: str
 ) -> None:
     port = free_port()
     (tmp_path / "os-release").write_text(release)
@@ -164,7 +164,7 @@ def test_the_version_comes_from_the_hosts_os_release(
     assert "<h1>box-7</h1>" in page
 
 
-def test_told_nothing_it_still_says_something_sane_and_nothing_is_executed(root: Path, image: Image) -> None:
+def test_told_nothing_it_still_says_something_sane_and_nothing_is_executed(root: Path, image: OciImage) -> None:
     port = free_port()
     env = {"PORT": str(port), "MACHINE": '<b>"$(reboot)`&'}
     with running(container(root, image, env)):
@@ -173,14 +173,36 @@ def test_told_nothing_it_still_says_something_sane_and_nothing_is_executed(root:
     assert "was not told" in page
 
 
-def test_a_read_only_root_with_a_tmp_is_enough(root: Path, image: Image) -> None:
+def test_it_says_when_it_answers_and_a_proxy_is_not_asked(root: Path, image: OciImage) -> None:
+    port = free_port()
+    env = {"PORT": str(port), "http_proxy": f"http://127.0.0.1:{free_port()}"}
+    child = subprocess.Popen(container(root, image, env), stdout=subprocess.PIPE, start_new_session=True)
+    assert child.stdout is not None
+    try:
+        assert child.stdout.readline().decode() == f"demo: answers on port {port}\n"
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=5) as answer:
+            assert answer.read() == b"ok\n"
+    finally:
+        end_group(child)
+        child.stdout.close()
+
+
+def test_a_server_that_cannot_start_ends_the_container(root: Path, image: OciImage) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with running(container(root, image, {"PORT": str(taken.getsockname()[1])})) as child:
+            assert child.wait(START_SECONDS) != 0
+
+
+def test_a_read_only_root_with_a_tmp_is_enough(root: Path, image: OciImage) -> None:
     port = free_port()
     options = ["--remount-ro", "/", "--tmpfs", "/tmp"]
     with running(container(root, image, {"PORT": str(port), "MACHINE": "ro"}, *options)):
         assert "<h1>ro</h1>" in fetch(port)
 
 
-def test_process_1_ends_at_once_on_sigterm(root: Path, image: Image) -> None:
+def test_process_1_ends_at_once_on_sigterm(root: Path, image: OciImage) -> None:
     port = free_port()
     with running(container(root, image, {"PORT": str(port)})) as child:
         fetch(port, "/healthz")

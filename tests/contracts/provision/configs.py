@@ -12,9 +12,12 @@ from typing import Any
 from hypothesis import strategies as st
 
 from orlop.provision.schema import Field, Scalar, Type
-from orlop.provision.variants import VARIANTS, Variant
+from orlop.provision.variants import UNMEANT, VARIANTS, Variant
+from simulators.repository import RepositorySimulator
 from tests.contracts.provision import mending
 
+# what no machine can do, and every version that has it is told so: test_versions.py
+IMPOSSIBLE = tuple({path.rpartition(".")[2] for path in UNMEANT})
 RIGHT = 40  # how often a right value is taken for each wrong one
 
 HTTP = ["http://example.com/a", "https://user:pw@example.com:8443/a%20b?x=%zz#frag", "https://[2001:db8::1]:80/"]
@@ -34,8 +37,7 @@ WORDS = ["a", "b", "core", "x-y", "user_1"]
 NO_WORDS = ["x y", "ü", "a/b", "a:b", "x" * 13, "x" * 37, "", "sha256-x"]
 GUIDS = ["01234567-89ab-cdef-0123-456789ABCDEF", "11234567-89ab-cdef-0123-456789ABCDEF"]
 NO_GUIDS = ["x", "0123456789abcdef0123456789abcdef", "11234567-89ab-cdef-0123-456789ABCDEF\n"]
-KEY_DATA = "MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE="
-KEY = f"-----BEGIN PUBLIC KEY-----\n{KEY_DATA}\n-----END PUBLIC KEY-----\n"
+ROOT = RepositorySimulator().first_root.decode()
 
 # what a key may hold: right values, wrong ones
 POOLS: dict[str, tuple[list[Any], list[Any]]] = {
@@ -44,11 +46,11 @@ POOLS: dict[str, tuple[list[Any], list[Any]]] = {
     "devices": (DEVICES, ["dev"]),
     "local": (["one", "two", "bin"], ["missing", "../up", "tree"]),
     "contents_local": (["web"], ["missing"]),
+    "ssh_authorized_keys_local": (["keys"], ["missing"]),
     "target": (["/etc/a", "b", "../x"], [""]),
     "source": (HTTP + OTHER, NO_URLS),
     "url": (HTTP, NO_URLS + OTHER),
     "urls": (HTTP, OTHER),
-    "servers": (["https://10.0.0.1:7443", "https://a"], ["http://x"]),
     "http_proxy": (HTTP, OTHER),
     "https_proxy": (HTTP, OTHER),
     "contents": (UNITS, NO_UNITS),
@@ -60,13 +62,11 @@ POOLS: dict[str, tuple[list[Any], list[Any]]] = {
     "compression": (["gzip", ""], ["xz"]),
     "hash": (["sha256-" + "a" * 64, "sha512-" + "0" * 128], ["sha256-" + "g" * 64, "sha1-00", "x"]),
     "pin": (["tpm2", "tang"], ["x"]),
-    "layout": (["x86_64", "aarch64", "ppc64le"], ["riscv"]),
     "hostname": (["node1", "a.b"], ["-x"]),
     "start": (["02:30"], ["25:00"]),
     "timezone": (["Europe/Berlin", "UTC"], ["+"]),
-    "ca_hash": (["sha256:" + "0" * 64], ["sha256:0"]),
-    "labels": (["a=b", "c=d"], ["e"]),
-    "public_key": ([KEY], ["x"]),
+    "root": ([ROOT], ["x"]),
+    "root_local": (["root.json"], ["missing", "one"]),
     "channel": (["stable", "mine"], ["A"]),
 }
 # the same, for names and pins that mean something else in one kind of object
@@ -78,7 +78,7 @@ OWN: dict[tuple[str, str], tuple[list[Any], list[Any]]] = {
     ("update", "pin"): (["20261123.1"], ["x"]),
 }
 NUMBERS = ([0, 1, 2, 3, 4, 127, 420, 493], [128, 644, 4095, 4096, 8192, 1 << 40, -1])
-ALTERNATIVES = (("source", "inline", "local"), ("public_key", "local"), ("contents", "contents_local"), ("id", "name"))
+ALTERNATIVES = (("source", "inline", "local"), ("root", "root_local"), ("contents", "contents_local"), ("id", "name"))
 
 
 def configs() -> st.SearchStrategy[str]:
@@ -87,7 +87,8 @@ def configs() -> st.SearchStrategy[str]:
 
 
 def _config(variant: Variant) -> st.SearchStrategy[str]:
-    given = [f for f in variant.type.fields if f.name not in ("variant", "version", *variant.refused)]
+    left_out = ("variant", "version", "boot_device", *IMPOSSIBLE, *variant.refused)
+    given = [f for f in variant.type.fields if f.name not in left_out]
     head = {"variant": variant.name, "version": variant.version}
     body = st.fixed_dictionaries({}, optional={f.name: _field(f, variant.type) for f in given})
     body = body.map(lambda found: mending.config({**head, **found}))
@@ -95,7 +96,7 @@ def _config(variant: Variant) -> st.SearchStrategy[str]:
 
 
 def _object(kind: Type) -> st.SearchStrategy[dict[str, Any]]:
-    fields = {f.name: _field(f, kind) for f in kind.fields}
+    fields = {f.name: _field(f, kind) for f in kind.fields if f.name not in IMPOSSIBLE}
     must = {f.name for f in kind.fields if f.required} | {"target", "level", "devices", "format"} & set(fields)
     made: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
         {name: fields[name] for name in must}, optional={n: s for n, s in fields.items() if n not in must}

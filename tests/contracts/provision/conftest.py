@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
+import os
 from pathlib import Path
 
 import pytest
 
 from orlop.image.build import build
-from orlop.simulate.base import Base
-from orlop.simulate.run import Outcome, prepare
+from orlop.image.unpacked import Base
+from orlop.simulate.run import Simulation, prepare
 from orlop.steps import Steps
 from orlop.workspace import Workspace
 from tests.contracts.provision.simulating import try_config
@@ -22,9 +23,12 @@ def ws() -> Workspace:
 
 @pytest.fixture(scope="session")
 def base(ws: Workspace) -> Base:
+    """Of today's sources, built if it is not there; `ORLOP_TEST_IMAGE` names another."""
     steps = Steps()
-    build(ws, steps)
-    return prepare(ws, steps, None)
+    given = os.environ.get("ORLOP_TEST_IMAGE")
+    if not given:
+        build(ws, steps)
+    return prepare(ws, steps, Path(given).name if given else None)
 
 
 @pytest.fixture(scope="session")
@@ -40,5 +44,5 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tried(ws: Workspace, base: Base, folder: Path) -> functools.partial[Outcome]:
+def tried(ws: Workspace, base: Base, folder: Path) -> functools.partial[Simulation]:
     return functools.partial(try_config, ws, base, folder)

@@ -78,14 +78,6 @@ def kernel_arguments(found: Found) -> Found:
     return {**without(found, "should_not_exist"), "should_not_exist": unwanted}
 
 
-def mirror(found: Found) -> Found:
-    return found if len(found.get("devices", ())) != 1 else {}
-
-
-def cluster(found: Found) -> Found:
-    return {**found, "servers": found.get("servers") or ["https://10.0.0.1"]}
-
-
 def quadlet(found: Found) -> Found:
     return {**without(found, "contents_local"), "contents": QUADLET}
 
@@ -107,7 +99,5 @@ BY_KIND: dict[str, Callable[[Found], Found]] = {
     "filesystem": filesystem,
     "storage": storage,
     "kernel_arguments": kernel_arguments,
-    "boot_device_mirror": mirror,
-    "cluster": cluster,
     "quadlet": quadlet,
 }

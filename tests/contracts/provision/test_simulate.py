@@ -13,11 +13,13 @@ from pathlib import Path
 
 import pytest
 
+from orlop.image import zones
+from orlop.image.unpacked import Base
+from orlop.model.settings.zones import ZONES
 from orlop.simulate import against, show
-from orlop.simulate.base import Base
-from orlop.simulate.changes import How
-from orlop.simulate.run import Outcome
-from orlop.simulate.snapshot import Kind
+from orlop.simulate.changes import ChangeKind
+from orlop.simulate.run import Simulation
+from orlop.simulate.snapshot import PathKind
 from tests.contracts.provision.simulating import whole
 
 pytestmark = pytest.mark.sdk
@@ -26,14 +28,18 @@ KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIExampleExampleExampleExampleExampleE
 SERVICE = "[Service]\nExecStart=/bin/true\n[Install]\nWantedBy=multi-user.target\n"
 
 
-def test_an_empty_config_changes_nothing(tried: functools.partial[Outcome]) -> None:
+def test_an_empty_config_changes_nothing(tried: functools.partial[Simulation]) -> None:
     machine = whole(tried(""))
     assert machine.changes == []
     assert show.NO_CHANGE in show.text(machine)
     assert "/etc/passwd" in machine.root
 
 
-def test_users_and_groups(tried: functools.partial[Outcome]) -> None:
+def test_the_image_has_the_time_zones_of_the_list_and_no_others(base: Base) -> None:
+    assert zones.there(base.usr.parent) == ZONES
+
+
+def test_users_and_groups(tried: functools.partial[Simulation]) -> None:
     machine = whole(
         tried(f"""
             passwd:
@@ -61,7 +67,7 @@ def test_users_and_groups(tried: functools.partial[Outcome]) -> None:
     assert daemon.uid < 1000
     assert set(machine.groups) == {"core", "web", "tools"}
     home = machine.root["/home/core"]
-    assert (home.kind, home.uid, home.mode) == (Kind.FOLDER, 1234, 0o700)
+    assert (home.kind, home.uid, home.mode) == (PathKind.FOLDER, 1234, 0o700)
     keys = machine.root["/root/.ssh/authorized_keys.d/ignition"]
     assert keys.text == KEY + "\n"
     assert machine.root["/home/core/.ssh/authorized_keys.d/ignition"].uid == 1234
@@ -69,7 +75,7 @@ def test_users_and_groups(tried: functools.partial[Outcome]) -> None:
     assert not [path for path in machine.root if path.endswith(("passwd-", ".lock"))]
 
 
-def test_users_of_the_image(tried: functools.partial[Outcome]) -> None:
+def test_users_of_the_image(tried: functools.partial[Simulation]) -> None:
     outcome = tried("passwd: {users: [{name: mail, should_exist: false}, {name: daemon, shell: /bin/none, gecos: d}]}")
     machine = whole(outcome)
     daemon = machine.users["daemon"][1]
@@ -82,7 +88,7 @@ def test_users_of_the_image(tried: functools.partial[Outcome]) -> None:
     assert doubt.place.path == "$.passwd.users.1"
 
 
-def test_files_folders_links(tried: functools.partial[Outcome]) -> None:
+def test_files_folders_links(tried: functools.partial[Simulation]) -> None:
     machine = whole(
         tried("""
             storage:
@@ -111,11 +117,11 @@ def test_files_folders_links(tried: functools.partial[Outcome]) -> None:
     assert by_path["/etc/nsswitch.conf"].why == ("contents",)
     assert by_path["/etc/login.defs"].why == ("mode",)
     assert by_path["/etc/resolv.conf"].why == ("target",)
-    assert by_path["/opt"].how is How.ADDED
+    assert by_path["/opt"].how is ChangeKind.ADDED
     assert not [path for path in by_path if "selinux" in path or "ignition-result" in path]
 
 
-def test_units(tried: functools.partial[Outcome]) -> None:
+def test_units(tried: functools.partial[Simulation]) -> None:
     outcome = tried(
         f"""
         systemd:
@@ -138,7 +144,7 @@ def test_units(tried: functools.partial[Outcome]) -> None:
         "a.service": ("enabled", "config"),
         "b.service": ("disabled", "config"),
         "c.service": ("static", "config"),
-        "t@.service": ("disabled", "config"),
+        "t@.service": ("indirect", "config"),
         "t@one.service": ("enabled", "config"),
         "t@two.service": ("enabled", "config"),
         "podman.socket": ("enabled", "image"),
@@ -153,7 +159,7 @@ def test_units(tried: functools.partial[Outcome]) -> None:
     assert doubt.place.path == "$.systemd.units.9"
 
 
-def test_the_short_forms(tried: functools.partial[Outcome]) -> None:
+def test_the_short_forms(tried: functools.partial[Simulation]) -> None:
     machine = whole(
         tried(
             """
@@ -175,7 +181,7 @@ def test_the_short_forms(tried: functools.partial[Outcome]) -> None:
     }
 
 
-def test_disks_are_left_alone_and_told(tried: functools.partial[Outcome]) -> None:
+def test_disks_are_left_alone_and_told(tried: functools.partial[Simulation]) -> None:
     machine = whole(
         tried("""
             kernel_arguments: {should_exist: [a=b], should_not_exist: [quiet]}
@@ -198,14 +204,14 @@ def test_disks_are_left_alone_and_told(tried: functools.partial[Outcome]) -> Non
     assert [(unit.name, unit.state) for unit in machine.units] == [("var-data.mount", "enabled")]
 
 
-def test_clevis_is_refused_as_on_the_machine(tried: functools.partial[Outcome]) -> None:
+def test_clevis_is_refused_as_on_the_machine(tried: functools.partial[Simulation]) -> None:
     outcome = tried("storage: {luks: [{name: plain, device: /dev/a}, {name: c, device: /dev/b, clevis: {tpm2: true}}]}")
     (entry,) = outcome.report.entries
     assert entry.message == "the stage disks fails: the volume c asks for clevis, which this image does not have"
     assert (entry.place.path, outcome.machine) == ("$.storage.luks.1", None)
 
 
-def test_kernel_arguments_are_compared_with_the_image(tried: functools.partial[Outcome], base: Base) -> None:
+def test_kernel_arguments_are_compared_with_the_image(tried: functools.partial[Simulation], base: Base) -> None:
     assert "root=tmpfs" in base.arguments
     assert tried("kernel_arguments: {should_exist: [root=tmpfs], should_not_exist: [foo]}").report.entries == []
     (entry,) = tried("kernel_arguments: {should_exist: [foo]}").report.entries
@@ -213,7 +219,7 @@ def test_kernel_arguments_are_compared_with_the_image(tried: functools.partial[O
     assert entry.message == "not on the kernel command line: foo"
 
 
-def test_users_and_files_of_systemd(tried: functools.partial[Outcome]) -> None:
+def test_users_and_files_of_systemd(tried: functools.partial[Simulation]) -> None:
     """What is given as sysusers.d and tmpfiles.d is there as well, as on the machine, whose /etc is sealed then."""
     machine = whole(
         tried("""
@@ -224,7 +230,7 @@ def test_users_and_files_of_systemd(tried: functools.partial[Outcome]) -> None:
         """)
     )
     made, spare = machine.root["/etc/made"], machine.users["spare"][1]
-    assert (made.kind, made.mode) == (Kind.FOLDER, 0o750)
+    assert (made.kind, made.mode) == (PathKind.FOLDER, 0o750)
     assert spare is not None
     assert spare.uid == 955
 
@@ -240,7 +246,7 @@ REMOTE = """
 """
 
 
-def test_what_is_elsewhere_is_told_and_not_fetched(tried: functools.partial[Outcome]) -> None:
+def test_what_is_elsewhere_is_told_and_not_fetched(tried: functools.partial[Simulation]) -> None:
     deep = {"version": "3.2.0", "config": {"merge": [{"source": "https://far.example/deep.ign"}]}}
     files = [{"path": "/etc/inner", "contents": {"source": "data:,i"}}]
     inner = {"ignition": deep, "storage": {"files": files}}
@@ -278,28 +284,28 @@ class TestFetch:
 
     INNER = '{"ignition":{"version":"3.3.0"}}'
 
-    def test_fetched(self, tried: functools.partial[Outcome], url: str) -> None:
+    def test_fetched(self, tried: functools.partial[Simulation], url: str) -> None:
         right = hashlib.sha256(b"far away\n").hexdigest()
         machine = whole(tried(REMOTE.format(inner=self.INNER, url=url, hash=right), fetch=True))
         assert machine.root["/etc/far"].text == "far away\n"
         assert "/etc/merged" in machine.root
         assert machine.plan.fetches == ()
 
-    def test_a_wrong_hash(self, tried: functools.partial[Outcome], url: str) -> None:
+    def test_a_wrong_hash(self, tried: functools.partial[Simulation], url: str) -> None:
         outcome = tried(REMOTE.format(inner=self.INNER, url=url, hash="a" * 64), fetch=True)
         (entry,) = outcome.report.entries
         assert "the stage files fails: " in entry.message
         assert "hash verification failed" in entry.message
         assert entry.place.path == "$.storage.files.0"
 
-    def test_a_config_that_is_not_there(self, tried: functools.partial[Outcome], url: str) -> None:
+    def test_a_config_that_is_not_there(self, tried: functools.partial[Simulation], url: str) -> None:
         outcome = tried(f'ignition: {{config: {{replace: {{source: "{url}/none"}}}}}}', fetch=True)
         assert outcome.machine is None
         (entry,) = outcome.report.entries
         assert entry.message.startswith("the stage fetch fails: ")
 
 
-def test_against(tried: functools.partial[Outcome]) -> None:
+def test_against(tried: functools.partial[Simulation]) -> None:
     one = whole(tried('storage: {files: [{path: /etc/a, contents: {inline: "x\\n"}}, {path: /etc/b, mode: 0600}]}'))
     two = whole(
         tried("""
@@ -319,8 +325,10 @@ def test_against(tried: functools.partial[Outcome]) -> None:
     assert against.SAME in against.text(one, one)
 
 
-def test_nothing_is_left(base: Base, tried: functools.partial[Outcome]) -> None:
-    before = set(Path(tempfile.gettempdir()).glob("orlop-simulate-*"))
+def test_nothing_is_left(
+    base: Base, tried: functools.partial[Simulation], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # other tests run simulations beside this one
     whole(tried("storage: {files: [{path: /etc/a}]}"))
-    assert set(Path(tempfile.gettempdir()).glob("orlop-simulate-*")) <= before
+    assert not list(tmp_path.iterdir())
     assert not list((base.usr / "share/factory/etc").glob("a"))

@@ -62,7 +62,7 @@ def test_the_guide(tmp_path: Path) -> None:
     guide = (Workspace.find().root / "docs/guide/config.md").read_text()
     text = re.findall(r"^```yaml\n(.*?)^```$", guide, re.MULTILINE | re.DOTALL)[0]
     (tmp_path / "node.bu").write_text(text)
-    (tmp_path / "wrong.bu").write_text(text.replace("systemd-journal", "wheel"))
+    (tmp_path / "wrong.bu").write_text(text.replace("systemd-journal", "web"))
     done = orlop("node.bu", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     shown = re.sub(r"[0-9]{8}\.[0-9]+\n", "VERSION\n", guide)
@@ -89,8 +89,8 @@ def test_against(configs: Path) -> None:
     [
         ("fails.bu", "fails.bu:6:7 ($.passwd.users.0)", "group 'nope' does not exist"),
         ("wrong.bu", "wrong.bu:4:26 ($.storage.files.0.path)", "path is not absolute"),
-        ("bad.ign", "bad.ign:1:67 ($.storage.files.0.path)", "path not absolute"),
-        ("deep.ign", "deep.ign:1:", "exceeded max depth"),
+        ("bad.ign", "bad.ign:1:67 ($.storage.files.0.path)", "path is not absolute"),
+        ("deep.ign", "deep.ign:1:", "has more than 64 levels"),
     ],
 )
 def test_what_is_wrong(configs: Path, name: str, place: str, message: str) -> None:

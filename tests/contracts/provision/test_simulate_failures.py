@@ -6,8 +6,8 @@ import functools
 
 import pytest
 
-from orlop.simulate.base import Base
-from orlop.simulate.run import Config, Outcome, simulate
+from orlop.image.unpacked import Base
+from orlop.simulate.run import Config, Simulation, simulate
 from orlop.workspace import Workspace
 
 pytestmark = pytest.mark.sdk
@@ -40,7 +40,9 @@ FAILING = [
 
 
 @pytest.mark.parametrize(("body", "path", "message", "hint"), FAILING)
-def test_a_stage_that_fails(tried: functools.partial[Outcome], body: str, path: str, message: str, hint: str) -> None:
+def test_a_stage_that_fails(
+    tried: functools.partial[Simulation], body: str, path: str, message: str, hint: str
+) -> None:
     outcome = tried(body)
     assert outcome.machine is None
     (entry,) = outcome.report.entries
@@ -51,7 +53,7 @@ def test_a_stage_that_fails(tried: functools.partial[Outcome], body: str, path: 
     assert "/sysroot" not in entry.message
 
 
-def test_a_merged_config_that_is_not_ignition(tried: functools.partial[Outcome]) -> None:
+def test_a_merged_config_that_is_not_ignition(tried: functools.partial[Simulation]) -> None:
     outcome = tried("ignition: {config: {merge: [{inline: 'variant: fcos'}]}}")
     assert outcome.machine is None
     (entry,) = outcome.report.entries

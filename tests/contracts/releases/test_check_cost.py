@@ -6,32 +6,33 @@ import tempfile
 from datetime import timedelta
 from pathlib import Path
 
-from orlop.control.releases import publish
-from orlop.control.releases.publish import Built, Wish
-from orlop.control.releases.repository import State
-from orlop.model.rollout import PLANS
+from orlop.built import BuiltImage
+from orlop.model.release.rollout import PLANS
+from orlop.publish.content import publish
+from orlop.publish.content.publish import Publication
+from orlop.publish.repository.repository import RepositoryState
 from orlop.steps import Steps
 from orlop.trust import releases
 from orlop.trust.cache import FolderCache
 from orlop.trust.http import fetcher
-from tests.simulators.httpd import Server, serve
-from tests.unit.control.releases.images import NOW, Publisher, make_image
+from simulators.httpd import WebServer, serve
+from simulators.publisher import NOW, Publisher, make_image
 
 LIMIT = 2048
 MINUTE = timedelta(minutes=1)
 
 
-def put(publisher: Publisher, state: State, folder: Path, version: str, after: timedelta) -> State:
+def put(publisher: Publisher, state: RepositoryState, folder: Path, version: str, after: timedelta) -> RepositoryState:
     """A repository that has published this version too; with no patches, so that no zstd is needed."""
-    built = Built.read(make_image(folder, version, changed=1))
-    wish = Wish("stable", PLANS["default"][0], predecessors=0)
+    built = BuiltImage.read(make_image(folder, version, changed=1))
+    wish = Publication("stable", PLANS["default"][0], predecessors=0)
     repository = publisher.repository
     with tempfile.TemporaryDirectory(dir=folder) as work:
         args = (repository.storage, state, built, wish, Path(work), (), Steps(quiet=True))
         return repository.commit(state, publish.plan(*args, NOW + after).change, NOW + after)
 
 
-def asked(server: Server) -> tuple[list[str], int]:
+def asked(server: WebServer) -> tuple[list[str], int]:
     """The paths asked for and the bytes sent since the last call."""
     found = [path for path, _ in server.asked], server.sent
     server.asked.clear()

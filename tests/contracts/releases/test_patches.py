@@ -9,19 +9,20 @@ from pathlib import Path
 
 import pytest
 
-from orlop.control.releases import patches, publish
-from orlop.control.releases.audit import audit
-from orlop.control.releases.publish import Built, Wish
-from orlop.control.releases.repository import StorageFetch
+from orlop.built import BuiltImage
 from orlop.image.index import make_index
-from orlop.model.index import BLOCK, MAX_FRAME, Index, Patch, decode, encode, file_name, verity_blocks
-from orlop.model.rollout import PLANS
-from orlop.model.version import Version
+from orlop.model.release.index import BLOCK, MAX_FRAME, Index, Patch, decode, encode, file_name, verity_blocks
+from orlop.model.release.rollout import PLANS
+from orlop.model.words.version import Version
+from orlop.publish.content import patches, publish
+from orlop.publish.content.publish import Publication
+from orlop.publish.repository.audit import audit
+from orlop.publish.repository.repository import StorageFetch
 from orlop.sdk.run import in_sdk, sdk_run
 from orlop.sdk.tree import ensure
 from orlop.steps import Steps
 from orlop.workspace import Workspace
-from tests.unit.control.releases.images import Publisher, make_image
+from simulators.publisher import Publisher, make_image
 
 pytestmark = pytest.mark.sdk
 WINDOW = "16MiB"  # what a machine's decoder allows
@@ -116,9 +117,9 @@ def test_a_release_is_published_with_patches_from_its_predecessors(ws: Workspace
     (tmp_path / "work").mkdir()
     raw = b""
     for n in range(1, 6):
-        built = Built.read(make_image(tmp_path / "images", f"2026120{n}.1", changed=n))
+        built = BuiltImage.read(make_image(tmp_path / "images", f"2026120{n}.1", changed=n))
         state = publisher.repository.load()
-        wish = Wish("alpha", PLANS["default"][0], predecessors=3)
+        wish = Publication("alpha", PLANS["default"][0], predecessors=3)
         plan = publish.plan(
             publisher.storage, state, built, wish, tmp_path / "work", zstd, Steps(quiet=True), publisher.now
         )
@@ -127,7 +128,7 @@ def test_a_release_is_published_with_patches_from_its_predecessors(ws: Workspace
     found = decode(raw)
     assert [str(p.base) for p in found.patches] == ["20261202.1", "20261203.1", "20261204.1"]
     usr = tmp_path / "images/20261204.1" / file_name(Version.parse("20261204.1"), "usr")
-    assert found.patches[-1].base_root_hash == Built.read(usr.parent).index.root_hash
+    assert found.patches[-1].base_root_hash == BuiltImage.read(usr.parent).index.root_hash
     blob = tmp_path / "repo" / found.patches[-1].blob.path
     assert set(applied(ws, found.patches[-1], blob, usr, found, tmp_path)) == {0, 1, 2, 3, 4}
     fetch, storage = StorageFetch(publisher.storage), publisher.storage

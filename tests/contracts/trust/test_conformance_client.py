@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.simulators.repository import Repository
-from tests.simulators.webserver import serving
+from simulators.repository import RepositorySimulator
+from simulators.webserver import serving
 
 CLIENT = Path(__file__).with_name("conformance_client.py")
 
@@ -51,8 +51,8 @@ class Client:
 
 
 @pytest.fixture
-def repo() -> Repository:
-    made = Repository()
+def repo() -> RepositorySimulator:
+    made = RepositorySimulator()
     for role in ("root", "targets", "stable", "snapshot", "timestamp"):
         made.signed(role).expires = made.signed(role).expires.replace(year=2999)
     made.add_target("stable", "stable/x", b"first")
@@ -60,11 +60,11 @@ def repo() -> Repository:
     return made
 
 
-def served(repo: Repository, path: str) -> bytes | None:
+def served(repo: RepositorySimulator, path: str) -> bytes | None:
     return repo.fetch(path.removeprefix("metadata/"), 1 << 30)
 
 
-def test_init_refresh_download(repo: Repository, tmp_path: Path) -> None:
+def test_init_refresh_download(repo: RepositorySimulator, tmp_path: Path) -> None:
     with serving(lambda path: served(repo, path)) as url:
         client = Client(tmp_path, url)
         assert client.init(repo.first_root) == 0
@@ -84,7 +84,7 @@ def test_init_refresh_download(repo: Repository, tmp_path: Path) -> None:
         assert [f.read_bytes() for f in client.targets.iterdir()] == [b"second"]
 
 
-def test_failures_are_exit_status_1(repo: Repository, tmp_path: Path) -> None:
+def test_failures_are_exit_status_1(repo: RepositorySimulator, tmp_path: Path) -> None:
     with serving(lambda path: served(repo, path)) as url:
         client = Client(tmp_path, url)
         assert client.init(repo.first_root) == 0
@@ -96,7 +96,7 @@ def test_failures_are_exit_status_1(repo: Repository, tmp_path: Path) -> None:
         assert ("timestamp", 2) in client.trusted()
 
 
-def test_cached_role_is_verified_against_current_delegator(repo: Repository, tmp_path: Path) -> None:
+def test_cached_role_is_verified_against_current_delegator(repo: RepositorySimulator, tmp_path: Path) -> None:
     with serving(lambda path: served(repo, path)) as url:
         client = Client(tmp_path, url)
         client.init(repo.first_root)
@@ -108,7 +108,7 @@ def test_cached_role_is_verified_against_current_delegator(repo: Repository, tmp
         assert client.download("stable/x") == 0
 
 
-def test_an_unsigned_root_is_refused_before_anything_is_asked(repo: Repository, tmp_path: Path) -> None:
+def test_an_unsigned_root_is_refused_before_anything_is_asked(repo: RepositorySimulator, tmp_path: Path) -> None:
     with serving(lambda path: served(repo, path)) as url:
         client = Client(tmp_path, url)
         client.init(repo.first_root.replace(b'"version":1', b'"version":7'))

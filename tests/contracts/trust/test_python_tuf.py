@@ -9,17 +9,18 @@ from pathlib import Path
 import pytest
 from tuf.ngclient import Updater
 
-from orlop.control.releases import ceremony, rotation
-from orlop.control.releases.audit import audit
-from orlop.control.releases.blobs import blobs_at
-from orlop.control.releases.publish import Built, Wish, plan
-from orlop.control.releases.serve import server
-from orlop.model.channel import decode, target_name
-from orlop.model.rollout import PLANS
+from orlop.built import BuiltImage
+from orlop.model.release.channel import decode, target_name
+from orlop.model.release.rollout import PLANS
+from orlop.publish.content.publish import Publication, plan
+from orlop.publish.repository.audit import audit
+from orlop.publish.roots import ceremony, rotation
+from orlop.publish.serve import server
+from orlop.publish.storage.blobs import blobs_at
 from orlop.steps import Steps
 from orlop.trust.http import fetcher
-from tests.simulators.httpd import running
-from tests.unit.control.releases.images import Publisher, make_image
+from simulators.httpd import running
+from simulators.publisher import Publisher, make_image
 
 
 @pytest.fixture
@@ -27,9 +28,9 @@ def publisher(tmp_path: Path) -> Publisher:
     """A repository of now, with one version on alpha."""
     made = Publisher(tmp_path, now=datetime.now(UTC).replace(microsecond=0))
     made.create()
-    built = Built.read(make_image(tmp_path / "images", "20261201.1"))
+    built = BuiltImage.read(make_image(tmp_path / "images", "20261201.1"))
     state = made.repository.load()
-    wish = Wish("alpha", PLANS["default"][0], 0)
+    wish = Publication("alpha", PLANS["default"][0], 0)
     found = plan(made.storage, state, built, wish, tmp_path, (), Steps(quiet=True), made.now)
     made.repository.commit(state, found.change, made.now)
     return made

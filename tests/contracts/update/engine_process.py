@@ -11,17 +11,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from orlop.model.decide import Settings
-from orlop.model.index import Index, decode
-from orlop.model.update import Target
-from orlop.model.version import Version
-from orlop.node.update.disk import open_disk
-from orlop.node.update.engine import Engine, Outside
-from orlop.node.update.esp import EspFolder
-from orlop.node.update.fetch import Fetcher, Pace
+from orlop.model.release.index import Index, decode
+from orlop.model.update.decide import Settings
+from orlop.model.update.state import Target
+from orlop.model.words.version import Version
+from orlop.node.update.blobs.fetch import Fetcher, Pace
+from orlop.node.update.blobs.source import source
+from orlop.node.update.engine import Engine
 from orlop.node.update.journal import Journal
-from orlop.node.update.source import source
-from orlop.node.update.writer import Writer
+from orlop.node.update.outside import Outside, Situation
+from orlop.node.update.slot.disk import open_disk
+from orlop.node.update.slot.esp import EspFolder
+from orlop.node.update.slot.writer import Writer
 
 
 @dataclass
@@ -30,15 +31,15 @@ class Shelf:
     url: str
     rate: int
 
-    def offer(self) -> Target:
+    def offer(self, _situation: Situation) -> Target:
         return Target(self.release.version, self.release.root_hash)
 
-    def index(self, target: Target) -> Index:
-        assert target == self.offer()
+    def index(self, target: Target, _situation: Situation) -> Index:
+        assert target.version == self.release.version
         return self.release
 
     def fetcher(self, target: Target) -> Fetcher:
-        assert target == self.offer()
+        assert target.version == self.release.version
         return Fetcher([source(self.url)], pace=Pace(self.rate))
 
 

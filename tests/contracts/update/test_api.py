@@ -17,22 +17,32 @@ from typing import Any
 import pytest
 
 from orlop.errors import BadInput, Missing, NoSpace, OrlopError
-from orlop.model.strict import Wrong
-from orlop.node.update.api import LARGEST, MOST, Deeds, Server
-from orlop.node.update.client import ask, the_status
-from orlop.node.update.device import DiskFault
-from orlop.node.update.fleetlock import Refused
+from orlop.model.words.strict import Wrong
+from orlop.model.words.version import Version
+from orlop.net.local.server import LARGEST, MOST
+from orlop.node.update.api.client import ask, the_status
+from orlop.node.update.api.server import ApiServer, Handlers
+from orlop.node.update.fleetlock import LockRefused
+from orlop.node.update.requests import (
+    Asked,
+    RequestAllow,
+    RequestHold,
+    RequestRollback,
+    RequestUnhold,
+    RequestUpdate,
+)
+from orlop.node.update.slot.device import DiskFault
 
 STATUS = {"format": 1, "denied": [{"version": "20261202.1"}]}
 
 
 class Machine:
     def __init__(self) -> None:
-        self.changes: list[tuple[str, dict[str, Any]]] = []
+        self.changes: list[Asked] = []
         self.error: Exception | None = None
 
-    def change(self, name: str, values: dict[str, Any]) -> dict[str, Any]:
-        self.changes.append((name, values))
+    def change(self, asked: Asked) -> dict[str, Any]:
+        self.changes.append(asked)
         if self.error:
             raise self.error
         return {"message": "done"}
@@ -46,7 +56,7 @@ def machine() -> Machine:
 @pytest.fixture
 def at(tmp_path: Path, machine: Machine) -> Iterator[Path]:
     path = tmp_path / "update.sock"
-    server = Server(Deeds(lambda: STATUS, lambda: "orlop_update_held 0\n", machine.change), path)
+    server = ApiServer(Handlers(lambda: STATUS, lambda: "orlop_update_held 0\n", machine.change), path)
     path.chmod(0o666)
     tmp_path.chmod(0o755)
     server.start()
@@ -82,11 +92,11 @@ def test_changing(at: Path, machine: Machine) -> None:
     ask("POST", "/v1/rollback", at=at)
     ask("DELETE", "/v1/denylist/20261202.1", at=at)
     assert machine.changes == [
-        ("update", {"to": "20261202.1"}),
-        ("hold", {"reason": "why"}),
-        ("unhold", {}),
-        ("rollback", {}),
-        ("allow", {"version": "20261202.1"}),
+        RequestUpdate(Version.parse("20261202.1")),
+        RequestHold("why"),
+        RequestUnhold(),
+        RequestRollback(),
+        RequestAllow(Version.parse("20261202.1")),
     ]
 
 
@@ -109,7 +119,7 @@ def test_what_the_engine_refuses_comes_back_in_its_words(
         (BadInput(""), 400),
         (Wrong(""), 400),
         (Missing(""), 404),
-        (Refused(""), 409),
+        (LockRefused(""), 409),
         (NoSpace(""), 507),
         (DiskFault(""), 502),
         (OrlopError(""), 502),
@@ -173,7 +183,7 @@ def test_more_connections_than_there_are_places_for(at: Path) -> None:
 @pytest.mark.parametrize("head", [b"", b"POST /v1/hold HTTP/1.0\r\nContent-Length: 9000\r\n\r\n"])
 def test_who_drips_is_given_up(tmp_path: Path, machine: Machine, head: bytes) -> None:
     path = tmp_path / "hasty.sock"
-    server = Server(Deeds(lambda: STATUS, lambda: "", machine.change), path, seconds=0.5)
+    server = ApiServer(Handlers(lambda: STATUS, lambda: "", machine.change), path, seconds=0.5)
     server.start()
     begun = time.monotonic()
     with socket.socket(socket.AF_UNIX) as to:

@@ -9,24 +9,24 @@ from pathlib import Path
 
 import pytest
 
-from orlop.control.releases import edits
-from orlop.control.releases.repository import Change
-from orlop.control.releases.serve import server
-from orlop.model.channel import Channel
-from orlop.model.index import PARTS, file_name
-from orlop.model.memory import Memory
-from orlop.model.policy import Wait
-from orlop.model.update import Target
-from orlop.model.version import Version
-from orlop.node.update.catalog import Following, Myself, Repository
-from orlop.node.update.fetch import Blocks, Fetcher
-from orlop.node.update.plan import Run
-from orlop.node.update.source import source
-from orlop.trust.errors import Overloaded, Unreachable
-from tests.simulators.httpd import running
-from tests.simulators.webserver import Handler, serving
-from tests.unit.control.releases.images import Publisher
-from tests.unit.control.releases.publishing import promote, release
+from orlop.model.release.channel import Channel
+from orlop.model.release.index import PARTS, file_name
+from orlop.model.update.memory import Memory
+from orlop.model.update.state import Target
+from orlop.model.words.version import Version
+from orlop.net.errors import Overloaded, Unreachable
+from orlop.node.update.blobs.fetch import Blocks, Fetcher
+from orlop.node.update.blobs.plan import BlockRun
+from orlop.node.update.blobs.source import source
+from orlop.node.update.catalog.catalog import FollowedRepository, Following
+from orlop.node.update.outside import Situation
+from orlop.publish.channels import edits
+from orlop.publish.repository.repository import Change
+from orlop.publish.serve import server
+from simulators.httpd import running
+from simulators.publisher import Publisher
+from simulators.webserver import WebHandler, serving
+from tests.unit.publish.publishing import promote, release
 
 FIRST, SECOND = Version.parse("20261201.1"), Version.parse("20261201.2")
 
@@ -44,8 +44,13 @@ def url(publisher: Publisher) -> Iterator[str]:
         yield address
 
 
-def machine(p: Publisher, folder: Path, following: Following, secret: bytes = b"s" * 32) -> Repository:
-    return Repository(following, p.given, folder, Myself(secret, lambda: p.now, lambda: FIRST, Memory))
+def machine(p: Publisher, folder: Path, following: Following, secret: bytes = b"s" * 32) -> FollowedRepository:
+    return FollowedRepository(following, p.given, folder, secret)
+
+
+def now(p: Publisher) -> Situation:
+    """What a machine that runs the first version is in."""
+    return Situation(p.now, FIRST, Memory())
 
 
 def test_through_the_channels_to_every_byte(publisher: Publisher, url: str, tmp_path: Path) -> None:
@@ -55,24 +60,24 @@ def test_through_the_channels_to_every_byte(publisher: Publisher, url: str, tmp_
     dead = "http://127.0.0.1:9/"
     alpha = machine(publisher, tmp_path / "alpha", Following((dead, url), "alpha"))
     stable = machine(publisher, tmp_path / "stable", Following((url,), "stable"))
-    target = alpha.offer()
+    target = alpha.offer(now(publisher))
     assert target is not None
     assert target.version == SECOND
-    assert stable.offer() is None
+    assert stable.offer(now(publisher)) is None
     assert stable.answer is not None
     assert "has no version for x86-64 yet" in stable.answer.reason
 
-    index = alpha.index(target)
+    index = alpha.index(target, now(publisher))
     image = publisher.folder / "images" / str(SECOND)
     for name in PARTS:
         part = index.part(name)
         blocks = Blocks(part, (part.blob.path, file_name(index.version, name)))
-        sent = b"".join(bytes(data) for _, data in alpha.fetcher(target).fetch(blocks, [Run(0, part.blocks)]))
+        sent = b"".join(bytes(data) for _, data in alpha.fetcher(target).fetch(blocks, [BlockRun(0, part.blocks)]))
         assert sent == (image / file_name(SECOND, name)).read_bytes()
 
     promote(publisher, "alpha", "stable")
     publisher.now += timedelta(hours=1)
-    assert stable.offer() == target
+    assert stable.offer(now(publisher)) == target
 
 
 def test_a_halt_stops_who_waits_and_a_resume_lets_them_go_on(publisher: Publisher, url: str, tmp_path: Path) -> None:
@@ -88,11 +93,12 @@ def test_a_halt_stops_who_waits_and_a_resume_lets_them_go_on(publisher: Publishe
 
     follower = machine(publisher, tmp_path / "a", Following((url,), "alpha"))
     publish(edits.halt(document(), SECOND, "it eats disks", publisher.now))
-    assert follower.offer() is None
+    assert follower.offer(now(publisher)) is None
     assert follower.answer is not None
     assert "is halted (it eats disks)" in follower.answer.reason
     publish(edits.resume(document(), SECOND, publisher.now))
-    assert follower.offer() == Target(SECOND, follower.index(follower.named(SECOND)).root_hash)
+    named = follower.named(SECOND, now(publisher))
+    assert follower.offer(now(publisher)) == Target(SECOND, follower.index(named, now(publisher)).root_hash)
 
 
 def test_a_server_of_blobs_that_is_overloaded_is_asked_once(url: str, publisher: Publisher, tmp_path: Path) -> None:
@@ -101,7 +107,7 @@ def test_a_server_of_blobs_that_is_overloaded_is_asked_once(url: str, publisher:
     publisher.now += timedelta(hours=1)
     asked: list[str] = []
 
-    def busy(handler: Handler, path: str) -> bool:
+    def busy(handler: WebHandler, path: str) -> bool:
         asked.append(path)
         handler.send_response(503)
         handler.send_header("Retry-After", "900")
@@ -111,15 +117,17 @@ def test_a_server_of_blobs_that_is_overloaded_is_asked_once(url: str, publisher:
 
     with serving(lambda _: None, busy) as other:
         follower = machine(publisher, tmp_path / "a", Following((other, url), "alpha"))
-        target = follower.offer()
+        target = follower.offer(now(publisher))
         assert target is not None
-        part = follower.index(target).uki
+        part = follower.index(target, now(publisher)).uki
         blocks = Blocks(part, (part.blob.path,))
         asked.clear()
-        assert sum(len(data) for _, data in follower.fetcher(target).fetch(blocks, [Run(0, 1), Run(2, 1)])) > 0
+        assert (
+            sum(len(data) for _, data in follower.fetcher(target).fetch(blocks, [BlockRun(0, 1), BlockRun(2, 1)])) > 0
+        )
         assert asked == [part.blob.path]
         with pytest.raises(Overloaded) as e:
-            list(Fetcher([source(other)]).fetch(blocks, [Run(0, 1)]))
+            list(Fetcher([source(other)]).fetch(blocks, [BlockRun(0, 1)]))
         assert e.value.after == timedelta(minutes=15)
         assert len(asked) == 2
 
@@ -129,10 +137,9 @@ def test_a_server_that_goes_away_in_between(publisher: Publisher, url: str, tmp_
     release(publisher, str(SECOND))
     publisher.now += timedelta(hours=1)
     follower = machine(publisher, tmp_path / "a", Following((url,), "alpha"))
-    target = follower.offer()
+    target = follower.offer(now(publisher))
     assert target is not None
     later = machine(publisher, tmp_path / "a", replace(follower.following, urls=("http://127.0.0.1:9/",)))
-    assert later.index(target) == follower.index(target)
+    assert later.index(target, now(publisher)) == follower.index(target, now(publisher))
     with pytest.raises(Unreachable, match=r"does not give metadata/timestamp\.json"):
-        later.offer()
-    assert not isinstance(later.look(), Wait | None)
+        later.offer(now(publisher))

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from orlop.model.boot import Uki, first
-from orlop.model.index import encode
-from orlop.node.update import verity
-from orlop.node.update.disk import open_disk
-from orlop.node.update.esp import MAGIC
-from tests.simulators import machine
-from tests.simulators.httpd import serve
-from tests.simulators.medium import SECTOR
-from tests.simulators.releases import release
+from orlop.model.release.index import encode
+from orlop.model.update.boot import Uki, first
+from orlop.node.update.slot import verity
+from orlop.node.update.slot.disk import open_disk
+from orlop.node.update.slot.esp import MAGIC
+from simulators import machine
+from simulators.httpd import serve
+from simulators.medium import SECTOR
+from simulators.releases import release
 
 OLD = release("20261201.1", blocks=250, uki=200_000)
 NEW = release("20261202.1", blocks=250, uki=200_000, seed=1)  # nothing in common: all of it is fetched
@@ -41,11 +41,13 @@ def test_killed_at_any_moment_it_goes_on_where_it_was(tmp_path: Path) -> None:
         for _ in range(60):
             child = subprocess.Popen(
                 [sys.executable, "-m", "tests.contracts.update.engine_process", *argv],
-                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             )  # fmt: skip
             with child:
+                assert child.stdout is not None
+                child.stdout.readline()  # it has begun: how long Python takes to start is not what is tried
                 try:
-                    ended = child.wait(timeout=rng.uniform(0.2, 0.7) if killed < 12 else 60)
+                    ended = child.wait(timeout=rng.uniform(0.0, 0.5) if killed < 12 else 60)
                 except subprocess.TimeoutExpired:
                     child.kill()
                     killed += 1

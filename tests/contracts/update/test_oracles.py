@@ -12,21 +12,22 @@ import pytest
 
 from orlop.errors import CommandFailed
 from orlop.files import remove_tree
-from orlop.model.boot import Uki
-from orlop.node.update import verity
-from orlop.node.update.device import OpenFile
-from orlop.node.update.disk import open_disk, partition_device
-from orlop.node.update.esp import EspFolder
-from orlop.node.update.fetch import Fetcher
-from orlop.node.update.source import FolderSource
-from orlop.node.update.writer import Writer
+from orlop.model.update.boot import Uki
+from orlop.node.update.blobs.fetch import Fetcher
+from orlop.node.update.blobs.source import FolderSource
+from orlop.node.update.slot import verity
+from orlop.node.update.slot.device import OpenFile
+from orlop.node.update.slot.disk import open_disk, partition_device
+from orlop.node.update.slot.esp import EspFolder
+from orlop.node.update.slot.progress import finish
+from orlop.node.update.slot.writer import Writer
 from orlop.sdk import tree
 from orlop.sdk.run import sdk_run
 from orlop.steps import Steps
 from orlop.workspace import Workspace
-from tests.simulators import machine
-from tests.simulators.medium import SECTOR
-from tests.simulators.releases import Release, release
+from simulators import machine
+from simulators.medium import SECTOR
+from simulators.releases import Release, release
 
 pytestmark = pytest.mark.sdk
 
@@ -59,8 +60,8 @@ def update(path: Path, folder: Path, old: Release, new: Release, esp: Path) -> N
     disk = open_disk(path, old.index.root_hash)
     writer = Writer(disk, EspFolder(esp), old.version)
     writer.prepare(new.index)
-    writer.fill(new.index, Fetcher([FolderSource(folder / "server")]))
-    writer.verify(new.index)
+    finish(writer.fill(new.index, Fetcher([FolderSource(folder / "server")])))
+    finish(writer.verify(new.index))
     writer.publish(new.index)
     disk.close()
 

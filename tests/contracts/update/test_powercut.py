@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from bench.powercut import prove
-from orlop.model import boot
-from orlop.model.boot import Uki
-from orlop.model.index import Index, PartName
-from orlop.node.update.device import Device
-from orlop.node.update.esp import MAGIC
-from orlop.node.update.writer import Writer
+from orlop.model.release.index import Index, PartName
+from orlop.model.update import boot
+from orlop.model.update.boot import Uki
+from orlop.node.update.slot.device import Device
+from orlop.node.update.slot.esp import MAGIC
+from orlop.node.update.slot.writer import Writer
+from proofs.powercut import prove
 
 
 @pytest.mark.parametrize("seed", range(4))

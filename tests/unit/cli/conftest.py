@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.control.releases.images import WORDS, make_image
+from simulators.publisher import WORDS, make_image
 
 
 @pytest.fixture

@@ -67,11 +67,6 @@ def test_a_wrong_call_is_exit_status_2(args: list[str], tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_completion_is_offered(tmp_path: Path) -> None:
-    done = orlop("--show-completion", "bash", state=tmp_path)
-    assert "Traceback" not in done.stderr
-
-
 def test_sdk_status_as_json(tmp_path: Path) -> None:
     done = orlop("sdk", "status", "--json", state=tmp_path)
     assert done.returncode == 1

@@ -1,4 +1,4 @@
-"""Versions, folders and what `orlop image` says, on a workspace in a temporary folder; building is in tests/vm."""
+"""Versions, folders and what `orlop image` says, in a workspace of the test; building is in tests/machines."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from typing import Any
 
 import pytest
 
-from orlop.cli.image import listed, rows
-from orlop.errors import BadInput, Busy, Missing
+from orlop import built
+from orlop.cli.image.command import listed, rows
+from orlop.errors import BadInput, Busy
 from orlop.files import locked
-from orlop.image import build
+from orlop.image import build, runtime
 from orlop.image.factory import make_factory, os_release
-from orlop.image.inspect import enabled_units, interpreters, setuid_files
+from orlop.image.inspect import enabled_units, setuid_files
+from orlop.image.interpreters import interpreters
 from orlop.image.seal import Sealed, command_line, seed
-from orlop.model.version import Version
+from orlop.model.words.version import Version
 from orlop.sdk import tree as sdk
 from orlop.steps import Steps
 from orlop.workspace import Workspace
@@ -43,7 +45,7 @@ def add_image(ws: Workspace, version: str) -> Path:
     folder = ws.images / version
     folder.mkdir(parents=True)
     (folder / "manifest.json").write_text(json.dumps(ABOUT | {"version": version}))
-    build._point_latest(ws, V(version))
+    built.point_latest(ws, V(version))
     return folder
 
 
@@ -52,47 +54,6 @@ def test_the_first_image_of_a_day_is_number_one_and_the_next_one_more(ws: Worksp
     assert build.next_version(ws) == Version(today, 1)
     add_image(ws, str(Version(today, 7)))
     assert build.next_version(ws) == Version(today, 8)
-
-
-def test_versions_are_sorted_as_versions_and_what_is_half_made_is_not_one(ws: Workspace) -> None:
-    for name in ("20261201.10", "20261201.9", "20251201.11"):
-        add_image(ws, name)
-    (ws.images / ".making-20261201.11-1").mkdir()
-    (ws.images / "20261201.12").mkdir()
-    assert [str(v) for v in build.versions(ws)] == ["20251201.11", "20261201.9", "20261201.10"]
-
-
-def test_no_image_says_how_to_make_one(ws: Workspace) -> None:
-    with pytest.raises(Missing, match="no image has been built") as e:
-        build.find(ws, None)
-    assert "orlop image build" in e.value.hint
-    add_image(ws, "20261201.1")
-    with pytest.raises(Missing, match=r"no image 20261201\.2") as e:
-        build.find(ws, "20261201.2")
-    assert "20261201.1" in e.value.hint
-    with pytest.raises(BadInput):
-        build.find(ws, "../..")
-
-
-@pytest.mark.parametrize("content", ["", "{", "[]", "\x00"])
-def test_a_damaged_manifest_is_named(ws: Workspace, content: str) -> None:
-    folder = add_image(ws, "20261201.1")
-    (folder / "manifest.json").write_text(content)
-    with pytest.raises(BadInput, match=r"20261201\.1 is damaged"):
-        build.manifest(folder)
-
-
-def test_removing_the_latest_makes_the_one_before_it_latest(ws: Workspace) -> None:
-    add_image(ws, "20261201.1")
-    add_image(ws, "20261201.2")
-    build.remove(ws, V("20261201.2"))
-    latest = build.latest(ws)
-    assert latest is not None
-    assert latest.name == "20261201.1"
-    build.remove(ws, V("20261201.1"))
-    assert build.latest(ws) is None
-    with pytest.raises(Missing):
-        build.remove(ws, V("20261201.1"))
 
 
 def test_a_version_is_never_changed_and_two_builds_do_not_meet(ws: Workspace) -> None:
@@ -132,7 +93,13 @@ def test_there_is_one_kernel(tmp_path: Path, count: int) -> None:
 
 
 def test_the_command_line_drops_comments_and_ends_with_the_root_hash() -> None:
-    assert command_line("# a\nroot=tmpfs quiet # why\n\npanic=10\n", "ab") == "root=tmpfs quiet panic=10 usrhash=ab"
+    root_hash = "0123456789abcdef" * 2 + "fedcba9876543210" * 2
+    words = command_line("# a\nroot=tmpfs quiet # why\n\npanic=10\n", root_hash).split()
+    assert [words[:3], words[-1]] == [["root=tmpfs", "quiet", "panic=10"], f"usrhash={root_hash}"]
+    assert words[3:-1] == [
+        "systemd.verity_usr_data=/dev/disk/orlop/by-partuuid/01234567-89ab-cdef-0123-456789abcdef",
+        "systemd.verity_usr_hash=/dev/disk/orlop/by-partuuid/fedcba98-7654-3210-fedc-ba9876543210",
+    ]
 
 
 def test_partition_uuids_are_the_halves_of_the_root_hash(tmp_path: Path) -> None:
@@ -142,7 +109,7 @@ def test_partition_uuids_are_the_halves_of_the_root_hash(tmp_path: Path) -> None
 
 
 def test_seeds_differ_by_version_and_purpose_and_are_stable() -> None:
-    assert len({seed(V(v), w) for v in ("20261201.1", "20261201.2") for w in ("usr", "disk")}) == 4
+    assert len({seed(V(v), w) for v in ("20261201.1", "20261201.2") for w in ("usr", "salt")}) == 4
     assert seed(V("20261201.1"), "usr") == seed(V("20261201.1"), "usr")
 
 
@@ -188,7 +155,7 @@ def test_what_inspect_measures(tmp_path: Path) -> None:
     private.write_text("x")
     private.chmod(0o755)
     (wants / "a.service").symlink_to("/usr/lib/systemd/system/a.service")
-    assert interpreters(tmp_path) == ["perl5.40.1", "sh"]
+    assert interpreters(tmp_path, tmp_path / runtime.PLACE) == ["perl5.40.1", "sh"]
     assert setuid_files(tmp_path) == ["/usr/bin/cat"]
     assert enabled_units(tmp_path) == ["a.service"]
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from orlop.errors import BadInput
-from orlop.image.initrd import module_closure, parse_list
+from orlop.image.initrd import module_closure, parse_list, without_what_they_need
 
 DEPS = """kernel/fs/erofs/erofs.ko: kernel/lib/libcrc32c.ko
 kernel/lib/libcrc32c.ko:
@@ -40,3 +40,12 @@ def test_a_built_in_module_needs_no_file_and_an_unknown_one_is_named() -> None:
     assert module_closure(DEPS, ["ext4"], "kernel/fs/ext4/ext4.ko\n") == []
     with pytest.raises(BadInput, match="no module nosuch"):
         module_closure(DEPS, ["nosuch"])
+
+
+def test_a_module_that_is_left_without_what_it_needs_is_found() -> None:
+    every = {line.partition(":")[0] for line in DEPS.splitlines()}
+    assert without_what_they_need(DEPS, every) == {}
+    assert without_what_they_need(DEPS, every - {"kernel/drivers/md/dm-verity.ko"}) == {}
+    assert without_what_they_need(DEPS, every - {"kernel/lib/libcrc32c.ko"}) == {
+        "kernel/fs/erofs/erofs.ko": "kernel/lib/libcrc32c.ko"
+    }

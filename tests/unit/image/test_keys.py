@@ -11,9 +11,9 @@ from orlop.image import keys
 from orlop.image.runtime import PLACE
 from orlop.trust import verify
 from orlop.workspace import Workspace
-from tests.simulators.repository import Repository
+from simulators.repository import RepositorySimulator
 
-ROOT = Repository(root_keys=3, threshold=2).first_root
+ROOT = RepositorySimulator(root_keys=3, threshold=2).first_root
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def test_what_is_named_comes_before_the_variable_and_that_before_the_file_in_os(
     ws: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert keys.find(ws) is None
-    roots = [Repository().first_root for _ in range(3)]
+    roots = [RepositorySimulator().first_root for _ in range(3)]
     (ws.os_tree / "root.json").write_bytes(roots[0])
     assert keys.find(ws) == roots[0]
     (tmp_path / "b").write_bytes(roots[1])

@@ -77,6 +77,16 @@ def test_units_that_start_what_is_not_there_are_found(tree: Path) -> None:
     assert prune.broken_units(tree) == {"usr/lib/systemd/system/bad.service": "/usr/bin/gone"}
 
 
+def test_modules_go_by_folder_and_by_name_and_what_stands_after_a_mark_stays(tree: Path) -> None:
+    base = tree / "usr/lib/modules/6.12/kernel"
+    for name in ("hid/hid.ko", "hid/hid-sony.ko", "hid/usbhid/usbhid.ko", "net/tipc/tipc.ko", "net/tls.ko"):
+        (base / name).parent.mkdir(parents=True, exist_ok=True)
+        (base / name).touch()
+    prune.remove_modules(tree, ["hid/*", "!hid/hid.ko", "!hid/usbhid", "net/tipc", "sound"])
+    left = {str(path.relative_to(base)) for path in base.rglob("*.ko")}
+    assert left == {"hid/hid.ko", "hid/usbhid/usbhid.ko", "net/tls.ko"}
+
+
 def test_libraries_nothing_needs_go_and_the_loader_stays(tree: Path) -> None:
     shutil.copy2(TRUE, tree / "usr/bin/true")
     needs = read_needs(TRUE)
@@ -106,16 +116,6 @@ def test_setuid_and_setgid_bits_go_and_the_rest_of_the_mode_stays(tree: Path) ->
     path.chmod(0o6755)
     prune.strip_setuid(tree)
     assert path.stat().st_mode & 0o7777 == 0o755
-
-
-def test_a_package_without_a_file_left_is_not_in_the_image(tree: Path) -> None:
-    info = tree / "var/lib/dpkg/info"
-    info.mkdir(parents=True)
-    executable(tree / "usr/bin/kept")
-    (info / "kept.list").write_text("/.\n/usr\n/usr/bin\n/bin/kept\n")
-    (info / "libgone1:amd64.list").write_text("/.\n/usr\n/usr/bin\n/usr/lib/libgone.so.1\n")
-    packages = [("kept", "1"), ("libgone1", "2"), ("unknown", "3")]
-    assert prune.packages_left(tree, packages) == (("kept", "1"),)
 
 
 def test_a_damaged_elf_file_needs_nothing(tmp_path: Path) -> None:

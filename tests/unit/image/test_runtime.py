@@ -1,4 +1,4 @@
-"""Which modules go into the node's private Python, and how they are stored. The image's own copy is in tests/vm."""
+"""Which modules go into the node's private Python, and how they are stored. The image's copy: tests/machines."""
 
 from __future__ import annotations
 
@@ -17,7 +17,18 @@ from orlop.image import imported, runtime
 
 def test_the_nodes_programs_import_little_from_third_parties() -> None:
     """The whole list of what they may import beside the standard library: a new one is a decision, made here."""
-    assert sorted(runtime.THIRD_PARTY) == ["securesystemslib", "tuf"]
+    assert sorted(runtime.THIRD_PARTY) == [
+        "anyio",
+        "click",
+        "h11",
+        "securesystemslib",
+        "sniffio",
+        "starlette",
+        "tuf",
+        "uvicorn",
+    ]
+    web = {name for name in runtime.ours().others if name.partition(".")[0] in runtime.SERVED_BY}
+    assert web, "the control plane is in the image"
     found = runtime.ours()
     allowed = sys.stdlib_module_names | runtime.THIRD_PARTY
     assert {name for name in found.others if name.partition(".")[0] not in allowed} == set()
@@ -26,7 +37,7 @@ def test_the_nodes_programs_import_little_from_third_parties() -> None:
 def test_the_nodes_programs_bring_only_layers_below_them() -> None:
     folders = {name.split(".")[1] for name in runtime.ours().ours if name.count(".") >= 1}
     bases = {"errors", "files", "processes", "steps", "workspace"}
-    assert folders <= {"node", "store", "trust", "provision", "model"} | bases
+    assert folders <= {"control", "node", "store", "cluster", "trust", "provision", "net", "model"} | bases
 
 
 def make_package(top: Path, files: dict[str, str]) -> Path:
@@ -91,6 +102,7 @@ def test_a_module_of_ours_keeps_its_source_and_others_are_bytecode(stored: tuple
     assert int.from_bytes(compiled.read_bytes()[4:8], "little") == 1, "by hash, and not compared with the source"
     assert (to / "json/decoder.pyc").is_file()
     assert not (to / "json/decoder.py").exists()
+    assert b"Simple JSON <https" not in (to / "json/decoder.pyc").read_bytes(), "nobody reads its docstrings"
     assert (to / "os.pyc").is_file(), "how the interpreter knows its library"
     assert {"json.decoder", "orlop.node.a", "sys"} <= set(report["modules"])
     assert not {"shutil", "py_compile", "csv"} & set(report["modules"]), "what the script itself uses is not in it"
@@ -105,6 +117,33 @@ def test_a_stored_module_runs_and_its_traceback_shows_the_line(stored: tuple[Pat
     )  # fmt: skip
     assert "raise ValueError(X)  # here" in done.stderr
     assert f'File "{to}/orlop/node/a.py", line 4' in done.stderr
+
+
+def test_modules_stored_alone_are_as_they_are_in_an_image(
+    stored: tuple[Path, dict[str, list[str]]], tmp_path: Path
+) -> None:
+    to, _ = stored
+    alone = tmp_path / "alone"
+    subprocess.run(
+        [sys.executable, "-s", "-S", "-P", imported.__file__, imported.ALONE, alone, "/private/lib", tmp_path / "top",
+         "orlop/node/a.py"],
+        check=True,
+    )  # fmt: skip
+    found = [path for path in alone.rglob("*") if path.is_file()]
+    assert sorted(path.suffix for path in found) == [".py", ".pyc"]
+    for path in found:
+        assert path.read_bytes() == (to / path.relative_to(alone)).read_bytes()
+
+
+def test_a_module_of_ours_has_its_bytecode_beside_it_in_an_image() -> None:
+    source, compiled = runtime.stored("orlop/node/a.py")
+    assert source == "usr/lib/orlop/runtime/usr/lib/python3.13/orlop/node/a.py"
+    assert compiled == "usr/lib/orlop/runtime/usr/lib/python3.13/orlop/node/__pycache__/a.cpython-313.pyc"
+
+
+def test_a_source_that_is_not_python_is_named_with_its_line(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"a\.py, line 2: "):
+        runtime.ours(make_package(tmp_path, {"node/a.py": "import json\ndef (:\n"}))
 
 
 def test_a_module_that_cannot_be_imported_ends_it(tmp_path: Path) -> None:

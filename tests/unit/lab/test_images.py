@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orlop.errors import BadInput, Missing
-from orlop.lab.images import Image, check, gpt_trouble, resolve
+from orlop.lab.images import LabImage, check, gpt_trouble, resolve
 from orlop.workspace import Workspace
 
 SECTORS = 100
@@ -56,8 +56,8 @@ def test_garbage_is_trouble(tail: bytes, size: int) -> None:
 def test_an_image_is_named_by_its_file_or_its_folder(tmp_path: Path) -> None:
     ws = Workspace(tmp_path, tmp_path / "state")
     raw = disk(tmp_path / "20261123.7" / "orlop_20261123.7.raw")
-    assert resolve(ws, str(raw)) == resolve(ws, str(raw.parent)) == Image(raw, "20261123.7")
-    assert resolve(ws, str(disk(tmp_path / "my.img"))) == Image(tmp_path / "my.img", "")
+    assert resolve(ws, str(raw)) == resolve(ws, str(raw.parent)) == LabImage(raw, "20261123.7")
+    assert resolve(ws, str(disk(tmp_path / "my.img"))) == LabImage(tmp_path / "my.img", "")
 
 
 def test_an_image_that_is_not_there_or_not_whole(tmp_path: Path) -> None:
@@ -69,6 +69,6 @@ def test_an_image_that_is_not_there_or_not_whole(tmp_path: Path) -> None:
         resolve(ws, str(tmp_path))
     empty = tmp_path / "empty.raw"
     empty.touch()
-    with pytest.raises(BadInput, match="is no whole disk image") as caught:
+    with pytest.raises(BadInput, match="is not a whole disk image") as caught:
         check(empty)
     assert "orlop image build" in caught.value.hint

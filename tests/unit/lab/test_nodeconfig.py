@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import base64
+
 import pytest
 
 from orlop.errors import BadInput
@@ -63,21 +65,29 @@ def test_a_path_that_cannot_be_said_is_refused(path: str) -> None:
 
 @pytest.mark.parametrize("target", ["", "-", " /a", "/a\n"])
 def test_a_target_that_cannot_be_said_is_refused(target: str) -> None:
-    with pytest.raises(BadInput, match="target of a link"):
+    with pytest.raises(BadInput, match="not a valid link target"):
         NodeConfig().link("/a", target).tmpfiles()
 
 
 @pytest.mark.parametrize("name", ["", "web", ".service", "a b.service", "../x.service", "a/b.service"])
 def test_a_name_that_is_no_unit_is_refused(name: str) -> None:
-    with pytest.raises(BadInput, match="is no unit name"):
+    with pytest.raises(BadInput, match="is not a valid unit name"):
         NodeConfig().unit(name, "")
 
 
 def test_a_mode_that_is_none_is_refused() -> None:
-    with pytest.raises(BadInput, match="is no file mode"):
+    with pytest.raises(BadInput, match="is not a valid file mode"):
         NodeConfig().file("/a", "", 0o10000).tmpfiles()
 
 
 def test_more_than_a_credential_holds_is_refused() -> None:
     with pytest.raises(BadInput, match="a credential can hold"):
         NodeConfig().file("/a", bytes(MAX_BYTES)).tmpfiles()
+
+
+@pytest.mark.parametrize(("address", "link_local"), [("10.77.0.11/24", "no"), ("fd77::11/64", "ipv6")])
+def test_the_private_network_is_as_anybody_would_write_it(address: str, link_local: str) -> None:
+    (line,) = NodeConfig().private_address("52:54:00:00:00:01", address).tmpfiles().splitlines()
+    text = base64.b64decode(line.split()[-1]).decode()
+    assert f"Address={address}\nLinkLocalAddressing={link_local}\n" in text
+    assert "Required" not in text and "Carrier" not in text, "what the image does by default is what is tested"

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from orlop.errors import BadInput
-from orlop.lab.images import Image
-from orlop.lab.lab import Plan
-from orlop.lab.ports import Forward
+from orlop.lab.images import LabImage
+from orlop.lab.plan import LabPlan
+from orlop.machines.ports import Forward
 
-IMAGE = Image(Path("/x"), "")
+IMAGE = LabImage(Path("/x"), "")
 
 
 @pytest.mark.parametrize(
@@ -27,14 +27,16 @@ IMAGE = Image(Path("/x"), "")
         ({"publish": (Forward(8080, 80), Forward(8080, 81))}, "--publish"),
         ({"nodes": 2, "publish": (Forward(8080, 80), Forward(8081, 81))}, "--publish"),
         ({"nodes": 2, "publish": (Forward(65535, 80),)}, "--publish"),
+        ({"is_counted": True}, "one processor"),
+        ({"is_counted": True, "cpus": 1, "nodes": 2, "containers": 1}, "whole machines"),
     ],
 )
 def test_a_plan_that_cannot_be_is_refused(wrong: dict[str, Any], said: str) -> None:
     with pytest.raises(BadInput, match=said) as caught:
-        Plan(IMAGE, **wrong)
+        LabPlan(IMAGE, **wrong)
     assert caught.value.hint
 
 
 def test_ports_that_are_picked_may_be_many() -> None:
-    plan = Plan(IMAGE, nodes=32, publish=(Forward(0, 80), Forward(0, 81), Forward(8080, 82)))
+    plan = LabPlan(IMAGE, nodes=32, publish=(Forward(0, 80), Forward(0, 81), Forward(8080, 82)))
     assert plan.nodes == 32

@@ -6,14 +6,20 @@ from pathlib import Path
 import pytest
 
 from orlop.errors import BadInput
-from orlop.lab.medium import drive_files, ovf_files
-from orlop.lab.qemu import NICS, command, nics
-from orlop.lab.source import LIMITS, Given, Source, Way, parse_way
-from tests.unit.lab.test_qemu import machine
+from orlop.lab.delivery import drive_files, ovf_files
+from orlop.lab.source import LIMITS, Given, LabSource, Way, parse_way
+from orlop.machines.qemu import command
+from tests.unit.lab.test_vms import machine
+from tests.unit.machines.tooling import TOOLS
 
 
 def told(way: Way | None, state: Path = Path("/s"), **more: object) -> str:
-    return " ".join(command(machine(state, source=Source(way, **more) if way else None)))  # type: ignore[arg-type]
+    source = LabSource(way, **more) if way else None  # type: ignore[arg-type]
+    return " ".join(command(machine(state=state, source=source), TOOLS))
+
+
+def cards(way: Way) -> list[str]:
+    return [nic.name for nic in machine(source=LabSource(way)).nics]
 
 
 def test_without_a_source_there_is_none() -> None:
@@ -59,7 +65,7 @@ def test_a_cloud_is_told_by_the_firmware_and_has_a_service(way: Way, identity: s
         f"guestfwd=tcp:169.254.169.254:80-cmd:env PYTHONPATH=/r python3 -B -s -m orlop.lab.metadata.serve {service} n1"
         in text
     )
-    assert nics(Source(way)) == (*NICS, "md")
+    assert cards(way) == ["nic0", "nic1", "md"]
 
 
 def test_azure_s_cd_comes_with_a_service_that_has_no_user_data() -> None:
@@ -74,7 +80,7 @@ def test_a_config_drive_stands_for_a_cloud_without_a_service() -> None:
     text = told(Way.CONFIG_DRIVE)
     assert "169.254" not in text
     assert "file=/s/lab/a/n1/config.iso" in text
-    assert nics(Source(Way.CONFIG_DRIVE)) == nics(None) == NICS
+    assert cards(Way.CONFIG_DRIVE) == ["nic0", "nic1"]
 
 
 def test_a_test_may_answer_itself() -> None:
@@ -102,21 +108,21 @@ def test_a_word_that_is_no_way() -> None:
 @pytest.mark.parametrize("url", ["example.com", "ftp://example.com/x", "http://a b/", "http://a/\nx=1"])
 def test_what_is_no_address(url: str) -> None:
     with pytest.raises(BadInput):
-        Source(Way.URL, url)
+        LabSource(Way.URL, url)
 
 
 def test_an_address_goes_with_url_alone() -> None:
     with pytest.raises(BadInput, match="by way of aws"):
-        Source(Way.AWS, "http://example.com/")
+        LabSource(Way.AWS, "http://example.com/")
 
 
 @pytest.mark.parametrize("way", Way)
 def test_clouds_take_so_much_and_no_more(way: Way) -> None:
     most = LIMITS.get(way)
-    Given(Source(way), b"x" * (most or 20_000_000))
+    Given(LabSource(way), b"x" * (most or 20_000_000))
     if most:
         with pytest.raises(BadInput, match=f"{most} are the most") as caught:
-            Given(Source(way), b"x" * (most + 1))
+            Given(LabSource(way), b"x" * (most + 1))
         assert "replace" in caught.value.hint
 
 

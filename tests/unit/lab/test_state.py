@@ -10,11 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orlop.errors import BadInput, Missing
-from orlop.lab.paths import Paths
-from orlop.lab.pids import ProcessId
-from orlop.lab.ports import Forward
-from orlop.lab.source import Source, Way
-from orlop.lab.state import Acceleration, LabState, NodeState, dump, parse, read, write
+from orlop.lab.conditions import Conditions, Uplink
+from orlop.lab.paths import LabPaths
+from orlop.lab.source import LabSource, Way
+from orlop.lab.state import LabState, NodeState, dump, parse, read, write
+from orlop.machines.accel import Acceleration
+from orlop.machines.pids import ProcessId
+from orlop.machines.ports import Forward
 from orlop.workspace import Workspace
 
 NODE = NodeState("n1", 1, 22000, (Forward(8080, 80),), 2, 2048, True, False, ProcessId(7, 99), (0, 512))
@@ -23,6 +25,15 @@ LAB = LabState("default", "/x.raw", "20261123.1", 5, Acceleration("tcg", "no"), 
 numbers = st.integers(min_value=0, max_value=2**40)
 processes = st.none() | st.builds(ProcessId, numbers, numbers)
 forwards = st.builds(Forward, st.integers(0, 65535), st.integers(1, 65535))
+conditions = st.builds(
+    Conditions,
+    nic=st.sampled_from(Uplink),
+    is_ipv6_only=st.booleans(),
+    is_disk_slow=st.booleans(),
+    sector=st.sampled_from((512, 4096)),
+    is_disk_gone=st.booleans(),
+    clock=st.sampled_from(("", "2035-01-01", "+3d")),
+)
 nodes = st.builds(
     NodeState,
     name=st.text(),
@@ -35,7 +46,10 @@ nodes = st.builds(
     cut=st.booleans(),
     process=processes,
     boots=st.lists(numbers, max_size=3).map(tuple),
-    source=st.none() | st.builds(Source, st.sampled_from(Way), port=numbers) | st.just(Source(Way.URL, "http://a/")),
+    source=st.none()
+    | st.builds(LabSource, st.sampled_from(Way), port=numbers)
+    | st.just(LabSource(Way.URL, "http://a/")),
+    conditions=conditions,
 )
 labs = st.builds(
     LabState,
@@ -82,13 +96,20 @@ def test_a_record_that_does_not_say_how_many_cpus_means_two() -> None:
     assert {node.cpus for node in parse(json.dumps(raw)).nodes} == {2}
 
 
+def test_a_record_of_before_there_were_conditions_means_a_kind_world() -> None:
+    raw = json.loads(dump(LAB))
+    for node in raw["nodes"]:
+        del node["conditions"]
+    assert not any(node.conditions.is_hard for node in parse(json.dumps(raw)).nodes)
+
+
 def test_a_newer_schema_is_refused() -> None:
     with pytest.raises(BadInput, match="its schema is 2, this orlop reads 1"):
         parse(dump(LAB).replace('"schema": 1', '"schema": 2'))
 
 
 def test_the_record_on_disk(tmp_path: Path) -> None:
-    paths = Paths(Workspace(tmp_path, tmp_path), "a")
+    paths = LabPaths(Workspace(tmp_path, tmp_path), "a")
     with pytest.raises(Missing, match="there is no lab 'a'"):
         read(paths)
     paths.folder.mkdir(parents=True)

@@ -14,10 +14,11 @@ import pytest
 from orlop.errors import CommandFailed, TimedOut
 from orlop.lab import state as records
 from orlop.lab.machine import Node
-from orlop.lab.paths import Paths
-from orlop.lab.pids import identify
-from orlop.lab.state import Acceleration, LabState, NodeState
+from orlop.lab.paths import LabPaths
+from orlop.lab.state import LabState, NodeState
 from orlop.lab.wait import wait_verdict, wait_verdicts
+from orlop.machines.accel import Acceleration
+from orlop.machines.pids import identify
 from orlop.steps import Steps
 from orlop.workspace import Workspace
 
@@ -37,7 +38,7 @@ def machine() -> Iterator[subprocess.Popen[bytes]]:
 @pytest.fixture
 def node(tmp_path: Path, machine: subprocess.Popen[bytes]) -> Node:
     """A node that runs, whose console already holds an earlier boot."""
-    paths = Paths(Workspace(tmp_path, tmp_path), "a")
+    paths = LabPaths(Workspace(tmp_path, tmp_path), "a")
     it = NodeState("n1", 1, 22000, (), 2, 512, process=identify(machine.pid), boots=(0, len(OLD)))
     records.write(paths, LabState("a", "/x", "", 1, Acceleration("tcg", ""), "/tmp/x", (it,)))
     at = paths.node("n1")
@@ -78,6 +79,22 @@ def test_a_bad_verdict_is_an_error_with_its_reason_and_the_console(node: Node) -
     assert "verdict=bad" in caught.value.tail
 
 
+WAITS = "orlop-health: waiting up to 900 s for what is wrong around this machine: no link has an address\r\n"
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [("BdsDxe: starting Boot0001\r\n" + WAITS, "no link has an address"), (BAD, "failed units: a.service")],
+    ids=["waits", "bad"],
+)
+def test_in_a_hard_world_a_boot_that_waits_or_is_bad_has_said_enough(node: Node, said: str, reason: str) -> None:
+    say(node, said)
+    verdict = wait_verdicts([node], quiet(), timeout=5, is_world_hard=True)["n1"]
+    assert (verdict.good, verdict.reason) == (False, reason)
+    with pytest.raises((TimedOut, CommandFailed)):
+        wait_verdicts([node], quiet(), timeout=1, clock=clock(2.0))
+
+
 def test_a_hopeless_boot_is_not_waited_for(node: Node) -> None:
     say(node, "BdsDxe: starting Boot0001\r\nKernel panic - not syncing: VFS\r\n")
     with pytest.raises(CommandFailed, match="cannot come up: Kernel panic"):
@@ -114,7 +131,10 @@ def test_last_words_that_do_not_end_are_not_waited_for(node: Node) -> None:
         wait_verdicts([node], quiet(), timeout=600, clock=clock(5.0))
 
 
-STALL = "[   22.5] rcu: \tPossible timer handling issue on cpu=1 timer-softirq=5\r\n"
+# both lines of one time that Linux misses timer interrupts of a processor (its rcu_check_gp_kthread_expired_fqs_timer)
+WAKEUP = "[   22.4] rcu: rcu_preempt kthread timer wakeup didn't happen for 5251 jiffies! g-1199 f0x0\r\n"
+ISSUE = "[   22.5] rcu: \tPossible timer handling issue on cpu=1 timer-softirq=5\r\n"
+STALL = WAKEUP + ISSUE
 
 
 def cycled(node: Node, then: str) -> tuple[list[str], Callable[[Node], None]]:
@@ -131,8 +151,9 @@ def cycled(node: Node, then: str) -> tuple[list[str], Callable[[Node], None]]:
     return done, cycle
 
 
-def test_a_machine_whose_emulator_lost_a_timer_is_powered_off_and_on_once(node: Node) -> None:
-    say(node, "BdsDxe: starting Boot0001\r\n" + STALL * 2)
+@pytest.mark.parametrize("said", [STALL * 2, WAKEUP * 2, ISSUE * 2], ids=["both", "wakeup", "issue"])
+def test_a_machine_whose_emulator_lost_a_timer_is_powered_off_and_on_once(node: Node, said: str) -> None:
+    say(node, "BdsDxe: starting Boot0001\r\n" + said)
     done, cycle = cycled(node, GOOD)
     found = wait_verdicts([node], quiet(), timeout=60, clock=clock(0.1), cycle=cycle)
     assert (found["n1"].boot, done) == ("bb", ["n1"])

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orlop.errors import BadInput
-from orlop.oci.layer import Entry, File, Folder, Link, layer
+from orlop.oci.layer import Entry, LayerFile, LayerFolder, LayerLink, layer
 
 NAMES = st.text("abcxyz-_.é", min_size=1, max_size=12).filter(lambda name: name not in (".", ".."))
 FILES = st.dictionaries(NAMES, st.tuples(st.binary(max_size=200), st.integers(0, 0o7777), st.integers(0, 2**32)))
@@ -23,7 +23,7 @@ def members(raw: bytes) -> list[tarfile.TarInfo]:
 
 @given(FILES, st.randoms(use_true_random=False))
 def test_any_order_gives_the_same_bits_and_every_file_comes_back(files, random) -> None:  # type: ignore[no-untyped-def]
-    entries: list[Entry] = [File(f"d/{n}", data, mode, uid) for n, (data, mode, uid) in files.items()]
+    entries: list[Entry] = [LayerFile(f"d/{n}", data, mode, uid) for n, (data, mode, uid) in files.items()]
     first = layer(entries)
     random.shuffle(entries)
     assert layer(entries) == first
@@ -36,38 +36,45 @@ def test_any_order_gives_the_same_bits_and_every_file_comes_back(files, random) 
 
 
 def test_a_folder_comes_before_what_it_holds() -> None:
-    found = [m.name for m in members(layer([File("b-c", b""), File("b/z/f", b""), Link("a", "b/z"), Folder("b")]))]
+    found = [
+        m.name
+        for m in members(
+            layer([LayerFile("b-c", b""), LayerFile("b/z/f", b""), LayerLink("a", "b/z"), LayerFolder("b")])
+        )
+    ]
     assert found == ["a", "b", "b-c", "b/z", "b/z/f"]
 
 
 def test_implied_folders_are_roots_and_given_ones_are_kept() -> None:
-    by_name = {m.name: m for m in members(layer([Folder("tmp", mode=0o1777, uid=7), File("tmp/a/b", b"")]))}
+    by_name = {m.name: m for m in members(layer([LayerFolder("tmp", mode=0o1777, uid=7), LayerFile("tmp/a/b", b"")]))}
     assert (by_name["tmp"].mode, by_name["tmp"].uid) == (0o1777, 7)
     assert (by_name["tmp/a"].mode, by_name["tmp/a"].uid) == (0o755, 0)
 
 
 def test_no_names_of_users_are_written() -> None:
-    assert {(m.uname, m.gname) for m in members(layer([File("a", b""), Folder("b"), Link("c", "a")]))} == {("", "")}
+    assert {
+        (m.uname, m.gname) for m in members(layer([LayerFile("a", b""), LayerFolder("b"), LayerLink("c", "a")]))
+    } == {("", "")}
 
 
 def test_long_names_and_large_ids_survive() -> None:
     name = "/".join(["n" * 90] * 4)
-    member = members(layer([File(name, b"x", uid=3_000_000_000)]))[-1]
+    member = members(layer([LayerFile(name, b"x", uid=3_000_000_000)]))[-1]
     assert (member.name, member.uid) == (name, 3_000_000_000)
 
 
 @pytest.mark.parametrize("path", ["", "/etc", "a//b", "a/", "../a", "a/../b", "./a", "a/.", "a\0b"])
 def test_a_path_that_is_not_below_the_root_is_refused(path: str) -> None:
     with pytest.raises(BadInput, match="below the root"):
-        layer([File(path, b"")])
+        layer([LayerFile(path, b"")])
 
 
 def test_a_path_given_twice_is_refused() -> None:
     with pytest.raises(BadInput, match="twice"):
-        layer([File("a", b""), Folder("a")])
+        layer([LayerFile("a", b""), LayerFolder("a")])
 
 
-@pytest.mark.parametrize("top", [File("a", b""), Link("a", "b")])
+@pytest.mark.parametrize("top", [LayerFile("a", b""), LayerLink("a", "b")])
 def test_a_file_inside_something_that_is_no_folder_is_refused(top: Entry) -> None:
     with pytest.raises(BadInput, match="not a folder"):
-        layer([top, File("a/b/c", b"")])
+        layer([top, LayerFile("a/b/c", b"")])

@@ -14,21 +14,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orlop.errors import BadInput, Missing, OrlopError
-from orlop.oci.layer import File, layer
+from orlop.oci.layer import LayerFile, layer
 from orlop.oci.layout import (
     JSON_LIMIT,
     LAYER_GZIP,
     LAYER_ZSTD,
     REF_NAME,
-    Run,
+    ImageRun,
     assemble,
     read,
     write,
 )
 
 REF = "localhost/test:1"
-LAYER = layer([File("a", b"hello" * 400)])
-RUN = Run(entrypoint=("/a",), user="65534", env=(("A", "b c"),), ports=("80/tcp",), labels=(("k", "v"),))
+LAYER = layer([LayerFile("a", b"hello" * 400)])
+RUN = ImageRun(entrypoint=("/a",), user="65534", env=(("A", "b c"),), ports=("80/tcp",), labels=(("k", "v"),))
 
 Change = Callable[[dict[str, Any]], None]
 
@@ -86,7 +86,7 @@ def test_written_and_read(folder: Path) -> None:
 
 @given(st.lists(st.binary(max_size=300), max_size=4), st.text(max_size=20), st.text(max_size=20))
 def test_same_inputs_same_bits(layers: list[bytes], word: str, label: str) -> None:
-    run = Run(cmd=(word,), labels=((label, word),))
+    run = ImageRun(cmd=(word,), labels=((label, word),))
     made = assemble(layers, run, ref=REF)
     assert made == assemble(list(layers), run, ref=REF)
     assert all("sha256:" + hashlib.sha256(raw).hexdigest() == "sha256:" + path[-64:]

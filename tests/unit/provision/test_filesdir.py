@@ -54,7 +54,7 @@ def test_inside(folder: Path, path: str) -> None:
         ("", "'' cannot be read: Is a directory"),
         ("loop", "'loop' cannot be read: Too many levels of symbolic links"),
         ("fifo", "'fifo' is not a regular file"),
-        ("a\0b", "'a\\x00b' cannot be read: it is no file name"),
+        ("a\0b", "'a\\x00b' cannot be read: it is not a valid file name"),
         ("x" * 300, f"{'x' * 300!r} cannot be read: File name too long"),
     ],
 )
@@ -67,9 +67,11 @@ def test_refused(folder: Path, path: str, message: str) -> None:
 def test_walk(folder: Path) -> None:
     found = [(n.path, n.kind, n.data, n.executable, n.target) for n in FilesDir(folder).walk("tree")]
     assert found == [
+        ("", NodeKind.FOLDER, b"", False, ""),
         ("away", NodeKind.LINK, b"", False, "/etc/passwd"),
         ("b", NodeKind.FILE, b"b", False, ""),
         ("folder", NodeKind.LINK, b"", False, "sub"),
+        ("sub", NodeKind.FOLDER, b"", False, ""),
         ("sub/run", NodeKind.FILE, b"c", True, ""),
     ]
 
@@ -100,7 +102,9 @@ def test_deep_folders(folder: Path) -> None:
         os.close(here)
         here = below
     os.close(here)
-    assert len(list(FilesDir(folder).walk("tree"))) == 4
+    found = list(FilesDir(folder).walk("tree"))
+    assert len([n for n in found if n.kind is not NodeKind.FOLDER]) == 4
+    assert len([n for n in found if n.kind is NodeKind.FOLDER]) == 302
 
 
 def test_no_folder(tmp_path: Path) -> None:

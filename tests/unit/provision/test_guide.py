@@ -1,8 +1,7 @@
-"""The guide's examples are right: each is translated, without a single finding."""
+"""The guides' configurations are right: each is translated, without a single finding."""
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
@@ -10,12 +9,13 @@ import pytest
 from orlop.provision.local import LocalNode, NodeKind
 from orlop.provision.report import render
 from orlop.provision.translate import translate
-from tests.unit.provision.test_settings import KEY
+from simulators.repository import RepositorySimulator
+from tests.pages import Block, of
 from tests.unit.provision.texts import Memory
 
 GUIDE = Path(__file__).parents[3] / "docs" / "guide" / "config.md"
 FILES = Memory(
-    {"motd": b"hello\n", "our-releases.pem": KEY.encode()},
+    {"motd": b"hello\n", "root.json": RepositorySimulator().first_root},
     {
         "web": [
             LocalNode("index.html", NodeKind.FILE, b"<p>hello"),
@@ -23,15 +23,12 @@ FILES = Memory(
         ]
     },
 )
-EXAMPLES = re.findall(r"^```yaml\n(.*?)^```$", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
+HEAD = "variant: orlop\nversion: 1.0.0\n"  # of one that shows a part only
 
 
-def test_there_are_examples() -> None:
-    assert len(EXAMPLES) == 4
-
-
-@pytest.mark.parametrize("text", EXAMPLES)
-def test_example(text: str) -> None:
+@pytest.mark.parametrize("block", of(Path(__file__)), ids=lambda block: block.name)
+def test_example(block: Block) -> None:
+    text = block.text if "variant:" in block.text else HEAD + block.text
     result = translate(text.encode(), FILES, strict=True)
     assert render(result.report, result.text, "guide") == ""
     assert result.ignition is not None

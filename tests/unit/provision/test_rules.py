@@ -72,13 +72,13 @@ def test_modes(kind: str, mode: str, message: str | None) -> None:
         ),
         ("source: example.com/x", "source: it has no scheme"),
         ("source: 'http:///x'", "source: it names no host: `scheme://HOST/…`"),
-        ("source: 'http://a:b/'", "source: the port 'b' is no number"),
+        ("source: 'http://a:b/'", "source: the port 'b' must be a number"),
         ("source: 'http://a b/'", "source: the host name holds characters that are not allowed there"),
         ("source: 'http://a/%zz'", "source: % is not followed by two hex digits"),
         ("source: 'http://u^@a/'", "source: the user name in it holds characters that must be escaped"),
         ("source: 'http://[x]/'", "source: the address in brackets is malformed"),
         ("source: 's3://a/b?versionId='", "source: versionId is empty"),
-        ("source: 'data:x'", "source: it is no data URL: `data:[TYPE][;base64],DATA`"),
+        ("source: 'data:x'", "source: it is not a valid data URL: `data:[TYPE][;base64],DATA`"),
         ("source: 'data:;base64,a'", "source: what follows ;base64 is not base64 with its padding"),
         ("source: 'data:,a b'", "source: its data holds characters that must be escaped as %XX"),
         ("source: 'data:,%z'", "source: % is not followed by two hex digits"),
@@ -210,8 +210,8 @@ PARTITIONS = [
     ("{label: 'a:b'}", "the label holds a colon, and would end there"),
     ("{label: " + "x" * 37 + "}", "the label is longer than 36 bytes"),
     ("{label: " + "ü" * 19 + "}", "the label is longer than 36 bytes"),
-    ("{number: 1, guid: x}", "guid is no GUID"),
-    ("{number: 1, type_guid: x}", "type_guid is no GUID"),
+    ("{number: 1, guid: x}", "guid must be a GUID"),
+    ("{number: 1, type_guid: x}", "type_guid must be a GUID"),
     ("{number: 1, should_exist: false}", None),
     ("{number: 1, should_exist: false, label: a}", "a partition that shall not exist has no label"),
     ("{number: 1, should_exist: false}, {label: a}", "a partition is removed while another has no number"),
@@ -220,7 +220,7 @@ PARTITIONS = [
 
 @pytest.mark.parametrize(("partitions", "message"), PARTITIONS)
 def test_partitions(partitions: str, message: str | None) -> None:
-    found = findings(f"storage: {{disks: [{{device: /dev/vda, partitions: [{partitions}]}}]}}")
+    found = findings(f"storage: {{disks: [{{device: /dev/vdc, partitions: [{partitions}]}}]}}")
     assert message in [line.split(" ", 3)[3] for line in found] if message else found == []
 
 
@@ -325,7 +325,7 @@ def test_everything_of_ignition_goes_through() -> None:
           users: [{name: core, ssh_authorized_keys: [k], uid: 1000, no_create_home: true, home_dir: /h}]
           groups: [{name: g, gid: 5, password_hash: '', should_exist: no}]
         storage:
-          disks: [{device: /dev/vda, partitions: [{number: 0, label: x, start_mib: 0, type_guid: ''}]}]
+          disks: [{device: /dev/vdc, partitions: [{number: 0, label: x, start_mib: 0, type_guid: ''}]}]
         """
     )
     assert found == {
@@ -339,7 +339,7 @@ def test_everything_of_ignition_goes_through() -> None:
             "users": [{"name": "core", "sshAuthorizedKeys": ["k"], "uid": 1000, "noCreateHome": True, "homeDir": "/h"}],
             "groups": [{"name": "g", "gid": 5, "passwordHash": "", "shouldExist": False}],
         },
-        "storage": {"disks": [{"device": "/dev/vda", "partitions": [{"label": "x", "startMiB": 0, "typeGuid": ""}]}]},
+        "storage": {"disks": [{"device": "/dev/vdc", "partitions": [{"label": "x", "startMiB": 0, "typeGuid": ""}]}]},
     }
 
 
@@ -353,3 +353,33 @@ def test_strict_makes_warnings_fatal() -> None:
     body = "storage: {files: [{path: /a, mode: 644}]}"
     assert run(body).ignition is not None
     assert run(body, strict=True).ignition is None
+
+
+@pytest.mark.parametrize(
+    ("storage", "finding"),
+    [
+        (
+            "disks: [{device: ‹/dev/disk/orlop/esp}]",
+            "error $.storage.disks.0.device /dev/disk/orlop/esp: it is the system's own",
+        ),
+        (
+            "raid: [{name: x, level: raid1, devices: [/dev/vdb, ‹/dev/disk/by-partlabel/var]}]",
+            "error $.storage.raid.0.devices.1 /dev/disk/by-partlabel/var: it is the system's own",
+        ),
+        (
+            "filesystems: [{device: /dev/vdb, format: btrfs, options: [‹/dev/mapper/usr]}]",
+            "error $.storage.filesystems.0.options.0 /dev/mapper/usr: it is the system's own",
+        ),
+        (
+            "filesystems: [{device: /dev/vdb, format: ext4, path: ‹/boot}]",
+            "error $.storage.filesystems.0.path nothing can be mounted at /boot: it is the ESP",
+        ),
+        (
+            "disks: [{device: ‹/dev/vda}]",
+            "warning $.storage.disks.0.device "
+            "/dev/vda is the disk that most machines boot from, and the boot refuses it there",
+        ),
+    ],
+)
+def test_the_system_s_own_disk_is_known_by_its_names(storage: str, finding: str) -> None:
+    check_marked(f"storage: {{{storage}}}", finding)

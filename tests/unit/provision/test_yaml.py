@@ -14,7 +14,7 @@ from tests.unit.provision.texts import FCOS, findings, ignition, run
 
 def partition(body: str) -> dict[str, Any]:
     """One partition with `body` as further keys."""
-    found = ignition(f"storage: {{disks: [{{device: /dev/vda, partitions: [{{number: 1, {body}}}]}}]}}")
+    found = ignition(f"storage: {{disks: [{{device: /dev/vdc, partitions: [{{number: 1, {body}}}]}}]}}")
     made = found["storage"]["disks"][0]["partitions"][0]
     assert isinstance(made, dict)
     return made
@@ -43,7 +43,7 @@ def test_numbers(text: str, value: int) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("0999", "size_mib is octal because it begins with 0, and 0999 is no octal number"),
+        ("0999", "size_mib is octal because it begins with 0, and 0999 is not a valid octal number"),
         ("1.0", "size_mib needs a whole number, not 1.0"),
         ("1e3", "size_mib needs a whole number, not 1e3"),
         ("'5'", "size_mib needs a number, not the text '5'"),
@@ -57,7 +57,7 @@ def test_numbers(text: str, value: int) -> None:
     ],
 )
 def test_no_numbers(text: str, message: str) -> None:
-    found = findings(f"storage: {{disks: [{{device: /dev/vda, partitions: [{{number: 1, size_mib: {text}}}]}}]}}")
+    found = findings(f"storage: {{disks: [{{device: /dev/vdc, partitions: [{{number: 1, size_mib: {text}}}]}}]}}")
     assert [line.split(" ", 3)[3] for line in found] == [message]
 
 
@@ -73,7 +73,7 @@ def test_false(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["'true'", "Yes", "ON", "1", "0", "!!str true", "maybe"])
 def test_neither(text: str) -> None:
-    found = findings(f"storage: {{disks: [{{device: /dev/vda, partitions: [{{number: 1, resize: {text}}}]}}]}}")
+    found = findings(f"storage: {{disks: [{{device: /dev/vdc, partitions: [{{number: 1, resize: {text}}}]}}]}}")
     assert "resize needs true or false" in found[0]
 
 
@@ -126,8 +126,8 @@ def test_merge_keys_and_aliases() -> None:
         ("a: &b [*b]\n", "error 1:8 $ *b stands inside what it names, so it would never end"),
         ("a: &b {c: {<<: *b}}\n", "error 1:16 $ *b stands inside what it names, so it would never end"),
         ("a: {<<: 5}\n", "error 1:5 $ << needs a mapping, or a list of mappings, to merge"),
-        ("? [a]\n: b\n", "error 1:3 $ a list cannot be a key"),
-        ("? {a: b}\n: b\n", "error 1:3 $ a mapping cannot be a key"),
+        ("? [a]\n: b\n", "error 1:3 $ a key must be a single value, not a list"),
+        ("? {a: b}\n: b\n", "error 1:3 $ a key must be a single value, not a mapping"),
         ("---\na: b\n", "error 1:1 $ a second YAML document begins here"),
         ("a: !!binary aGk=\n", "error 1:4 $ the tag !!binary is not supported"),
         ("a: !mine b\n", "error 1:4 $ the tag !mine is not supported"),
@@ -152,7 +152,7 @@ def test_bad_yaml(body: str, line: str) -> None:
         (b"\xff", "the config is not UTF-8 text"),
         (b"v: " + b"[" * 500, f"nested deeper than {MAX_DEPTH} levels"),
         (b"v: " + b"{a: " * 500, f"nested deeper than {MAX_DEPTH} levels"),
-        (b"{" * 5000, "a mapping cannot be a key"),
+        (b"{" * 5000, "a key must be a single value, not a mapping"),
         (b"\n".join(b" " * n + b"a:" for n in range(500)), f"nested deeper than {MAX_DEPTH} levels"),
     ],
 )

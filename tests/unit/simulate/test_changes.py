@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orlop.simulate.changes import How, changes, unified
-from orlop.simulate.snapshot import Entry
+from orlop.simulate.changes import ChangeKind, changes, unified
+from orlop.simulate.snapshot import RootEntry
 from tests.unit.simulate.roots import file, folder, link, root
 
 PATHS = st.sampled_from(["/etc", "/etc/a", "/etc/a-b", "/etc/a/b", "/var", "/var/x"])
@@ -22,7 +22,7 @@ ROOTS = st.lists(ENTRIES, max_size=6).map(lambda entries: root(*entries))
 
 
 @given(ROOTS, ROOTS)
-def test_changes_lead_from_one_root_to_the_other(before: dict[str, Entry], after: dict[str, Entry]) -> None:
+def test_changes_lead_from_one_root_to_the_other(before: dict[str, RootEntry], after: dict[str, RootEntry]) -> None:
     made = dict(before)
     for change in changes(before, after):
         made.pop(change.path, None)
@@ -33,8 +33,12 @@ def test_changes_lead_from_one_root_to_the_other(before: dict[str, Entry], after
 
 
 @given(ROOTS, ROOTS)
-def test_the_other_way_is_the_other_way(before: dict[str, Entry], after: dict[str, Entry]) -> None:
-    turned = {How.ADDED: How.REMOVED, How.REMOVED: How.ADDED, How.CHANGED: How.CHANGED}
+def test_the_other_way_is_the_other_way(before: dict[str, RootEntry], after: dict[str, RootEntry]) -> None:
+    turned = {
+        ChangeKind.ADDED: ChangeKind.REMOVED,
+        ChangeKind.REMOVED: ChangeKind.ADDED,
+        ChangeKind.CHANGED: ChangeKind.CHANGED,
+    }
     there, back = changes(before, after), changes(after, before)
     assert [(c.path, turned[c.how], c.why) for c in there] == [(c.path, c.how, c.why) for c in back]
 
@@ -54,9 +58,9 @@ A = file("/a", "x\n")
         (folder("/a"), ("kind",)),
     ],
 )
-def test_why(now: Entry, why: tuple[str, ...]) -> None:
+def test_why(now: RootEntry, why: tuple[str, ...]) -> None:
     (change,) = changes(root(A), root(now))
-    assert (change.how, change.why) == (How.CHANGED, why)
+    assert (change.how, change.why) == (ChangeKind.CHANGED, why)
 
 
 def test_unified() -> None:
@@ -69,6 +73,6 @@ def test_unified() -> None:
 
 
 @pytest.mark.parametrize("other", [file("/a", "\0"), replace(A, source=("u",)), file("/a", "x\n", 0o600), folder("/a")])
-def test_no_text_no_diff(other: Entry) -> None:
+def test_no_text_no_diff(other: RootEntry) -> None:
     (change,) = changes(root(A), root(other))
     assert unified(change, ("old", "new")) is None

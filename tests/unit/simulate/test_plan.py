@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orlop.node.config.rendering import Rendering
 from orlop.simulate.plan import alone, contents, elsewhere, plan
 
 FAR = "https://far.example/x"
@@ -58,16 +59,16 @@ def test_files() -> None:
     near = {"path": "/near", "contents": {"source": "data:,x"}}
     far = {"path": "/far", "mode": 384, "contents": {"source": FAR, "compression": "gzip"}}
     both = {"path": "/both", "append": [{"source": "data:,y"}, {"source": FAR}]}
-    made = plan({"storage": {"files": [near, far, both]}}, [], fetch=False)
+    made = plan(Rendering({"storage": {"files": [near, far, both]}}), [], fetch=False)
     assert made.sources == {"/far": (FAR,), "/both": (FAR,)}
     emptied = {"source": "data:,", "compression": "", "verification": {}}
-    assert made.config["storage"]["files"] == [
+    assert made.config.raw["storage"]["files"] == [
         near,
         {"path": "/far", "mode": 384, "append": [], "contents": emptied},
         {"path": "/both", "append": [{"source": "data:,y"}]},
     ]
     whole = {"storage": {"files": [near, far, both]}, "kernelArguments": {}}
-    assert plan(whole, [], fetch=True).config["storage"]["files"] == whole["storage"]["files"]
+    assert plan(Rendering(whole), [], fetch=True).config.raw["storage"]["files"] == whole["storage"]["files"]
 
 
 def test_disks() -> None:
@@ -79,14 +80,14 @@ def test_disks() -> None:
         ],
         "filesystems": [{"device": "/dev/d", "format": "swap", "label": "s", "wipeFilesystem": True}],
     }
-    made = plan({"storage": storage}, [], fetch=False)
+    made = plan(Rendering({"storage": storage}), [], fetch=False)
     assert made.disks == (
         '/dev/a: partition 1 "x", 8 MiB; a partition "y"',
         "/dev/b: a new partition table; partition 2 removed",
         "/dev/c: as it is",
         '/dev/d: swap labelled "s", made anew whatever is there',
     )
-    assert not {"disks", "filesystems"} & set(made.config["storage"])
+    assert not {"disks", "filesystems"} & set(made.config.raw["storage"])
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,11 @@ import json
 
 import pytest
 
+from orlop.node.config.rendering import Rendering
 from orlop.simulate import against, show
-from orlop.simulate.machine import Machine
-from orlop.simulate.plan import Fetch, Plan
-from orlop.simulate.snapshot import Entry
+from orlop.simulate.machine import SimulatedMachine
+from orlop.simulate.plan import ForeseenFetch, SimulationPlan
+from orlop.simulate.snapshot import RootEntry
 from tests.unit.simulate.roots import file, folder, link, root
 
 FACTORY = root(
@@ -22,9 +23,10 @@ FACTORY = root(
 GROUPS = file("/etc/group", "root:x:0:\nweb:x:900:a\n")
 
 
-def machine(*entries: Entry, plan: Plan | None = None, without: str = "") -> Machine:
+def machine(*entries: RootEntry, plan: SimulationPlan | None = None, without: str = "") -> SimulatedMachine:
     after = {path: entry for path, entry in {**FACTORY, **root(*entries)}.items() if path != without}
-    return Machine("node.bu", "20261125.1", FACTORY, after, plan or Plan({}), programs=frozenset(["/bin/sh"]))
+    made = plan or SimulationPlan(Rendering({}))
+    return SimulatedMachine("node.bu", "20261125.1", FACTORY, after, made)
 
 
 def test_text() -> None:
@@ -34,7 +36,9 @@ def test_text() -> None:
         folder("/etc/d", 0o1750),
         file("/etc/d/x", "x" * 12_345, 0o4750, 1000, 900),
         link("/etc/d/l", "x"),
-        plan=Plan({}, (Fetch("https://x", "/etc/y"),), ("/dev/b: gone",), ("a=b",), ("quiet",)),
+        plan=SimulationPlan(
+            Rendering({}), (ForeseenFetch("https://x", "/etc/y"),), ("/dev/b: gone",), ("a=b",), ("quiet",)
+        ),
         without="/etc/old",
     )
     assert show.text(made) == (
@@ -65,7 +69,6 @@ def test_text() -> None:
         "disks, which are left alone here\n"
         "  /dev/b: gone\n"
     )
-    assert made.doubts == [("passwd_user", "a", "the shell /bin/zsh of a is not in the image")]
 
 
 def test_json_has_it_all() -> None:
@@ -89,8 +92,8 @@ def test_a_terminal_gets_what_it_can_show(name: str) -> None:
 
 
 def test_against() -> None:
-    one = machine(file("/etc/x", "x\n"), plan=Plan({}, disks=("same", "old")))
-    two = machine(file("/etc/x", "y\n"), GROUPS, plan=Plan({}, disks=("same", "new")))
+    one = machine(file("/etc/x", "x\n"), plan=SimulationPlan(Rendering({}), disks=("same", "old")))
+    two = machine(file("/etc/x", "y\n"), GROUPS, plan=SimulationPlan(Rendering({}), disks=("same", "new")))
     assert against.text(one, two) == (
         "node.bu against node.bu, on image 20261125.1\n"
         "\n"

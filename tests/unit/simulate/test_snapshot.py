@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from orlop.simulate.snapshot import KEPT_BYTES, STAND_IN, STAND_IN_TEXT, Kind, file_text, read
+from orlop.simulate.snapshot import KEPT_BYTES, STAND_IN, STAND_IN_TEXT, PathKind, file_text, read
 
 
 def archive(path: Path, *members: tuple[str, bytes, dict[str, object]]) -> Path:
@@ -36,11 +36,11 @@ def test_every_kind(tmp_path: Path) -> None:
     )
     assert list(found) == ["/", "/etc", "/etc/a", "/etc/b", "/etc/c", "/etc/fifo"]
     etc, a, b = found["/etc"], found["/etc/a"], found["/etc/b"]
-    assert (etc.kind, etc.mode, etc.uid, etc.gid) == (Kind.FOLDER, 0o750, 5, 6)
+    assert (etc.kind, etc.mode, etc.uid, etc.gid) == (PathKind.FOLDER, 0o750, 5, 6)
     assert (a.text, a.mode, a.size) == ("one\n", 0o4640, 4)
-    assert (b.kind, b.same, b.text, b.digest) == (Kind.FILE, "/etc/a", "one\n", a.digest)
+    assert (b.kind, b.same, b.text, b.digest) == (PathKind.FILE, "/etc/a", "one\n", a.digest)
     assert found["/etc/c"].target == "../x"
-    assert found["/etc/fifo"].kind is Kind.OTHER
+    assert found["/etc/fifo"].kind is PathKind.OTHER
 
 
 @pytest.mark.parametrize("data", [b"\0", b"\xff", b"x" * (KEPT_BYTES + 1)])

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from tests.simulators.repository import Repository
+from simulators.repository import RepositorySimulator
 from tests.unit.trust.machines import Machine
 
 
 @pytest.fixture
-def repo() -> Repository:
-    made = Repository()
+def repo() -> RepositorySimulator:
+    made = RepositorySimulator()
     made.add_target("stable", "stable/x", b"first")
     made.publish("targets", "stable", "snapshot", "timestamp")
     return made
 
 
 @pytest.fixture
-def machine(repo: Repository) -> Machine:
+def machine(repo: RepositorySimulator) -> Machine:
     made = Machine(repo)
     assert made.target("stable/x") == b"first"
     repo.asked()

@@ -11,7 +11,7 @@ from orlop.trust import client
 from orlop.trust.cache import MemoryCache
 from orlop.trust.errors import Refused
 from orlop.trust.verify import Trusted
-from tests.simulators.repository import START, Repository
+from simulators.repository import START, RepositorySimulator
 
 DAY = timedelta(days=1)
 
@@ -19,7 +19,7 @@ DAY = timedelta(days=1)
 class Machine:
     """A machine with the repository's first root in its image, a cache and a clock."""
 
-    def __init__(self, repo: Repository) -> None:
+    def __init__(self, repo: RepositorySimulator) -> None:
         self.repo, self.cache, self.now, self.root = repo, MemoryCache(), START, repo.first_root
 
     def refresh(self) -> Trusted:
@@ -45,6 +45,6 @@ class Machine:
         }
 
 
-def release(repo: Repository, data: bytes = b"second") -> None:
+def release(repo: RepositorySimulator, data: bytes = b"second") -> None:
     repo.add_target("stable", "stable/x", data)
     repo.publish("stable", "snapshot", "timestamp")

@@ -6,14 +6,15 @@ import pytest
 from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import MetaFile
 
+from orlop.net.errors import Unreachable
 from orlop.trust import client
 from orlop.trust.cache import MemoryCache
-from orlop.trust.errors import Expired, Refused, Unreachable
-from tests.simulators.repository import START, Repository, unreachable
+from orlop.trust.errors import Expired, Refused
+from simulators.repository import START, RepositorySimulator, unreachable
 from tests.unit.trust.machines import DAY, Machine, release
 
 
-def test_what_is_asked_for_and_in_which_order(repo: Repository) -> None:
+def test_what_is_asked_for_and_in_which_order(repo: RepositorySimulator) -> None:
     machine = Machine(repo)
     machine.target("stable/x")
     assert repo.asked()[:-1] == ["2.root.json", "timestamp.json", "2.snapshot.json", "2.targets.json", "2.stable.json"]
@@ -32,7 +33,7 @@ def test_freeze(machine: Machine) -> None:
     machine.refused("is good until", Expired)
 
 
-def test_rollback_of_the_timestamp(machine: Machine, repo: Repository) -> None:
+def test_rollback_of_the_timestamp(machine: Machine, repo: RepositorySimulator) -> None:
     old = repo.files["timestamp.json"]
     release(repo)
     machine.target("stable/x")
@@ -40,7 +41,7 @@ def test_rollback_of_the_timestamp(machine: Machine, repo: Repository) -> None:
     machine.refused("sent timestamp 2, and 3 is known")
 
 
-def test_rollback_of_the_snapshot_by_who_has_the_timestamp_key(machine: Machine, repo: Repository) -> None:
+def test_rollback_of_the_snapshot_by_who_has_the_timestamp_key(machine: Machine, repo: RepositorySimulator) -> None:
     release(repo)
     machine.target("stable/x")
     repo.snapshot.version = 1
@@ -48,7 +49,7 @@ def test_rollback_of_the_snapshot_by_who_has_the_timestamp_key(machine: Machine,
     machine.refused("sent snapshot 1, and 3 is known")
 
 
-def test_rollback_of_the_targets_by_who_has_both_online_keys(machine: Machine, repo: Repository) -> None:
+def test_rollback_of_the_targets_by_who_has_both_online_keys(machine: Machine, repo: RepositorySimulator) -> None:
     repo.publish("targets", "snapshot", "timestamp")
     machine.refresh()
     repo.targets.version -= 1
@@ -56,7 +57,7 @@ def test_rollback_of_the_targets_by_who_has_both_online_keys(machine: Machine, r
     machine.refused("sent targets 2, and 3 is known")
 
 
-def test_rollback_of_a_channel_by_who_has_both_online_keys(machine: Machine, repo: Repository) -> None:
+def test_rollback_of_a_channel_by_who_has_both_online_keys(machine: Machine, repo: RepositorySimulator) -> None:
     release(repo)
     assert machine.target("stable/x") == b"second"
     repo.delegated["stable"].version -= 1
@@ -64,13 +65,15 @@ def test_rollback_of_a_channel_by_who_has_both_online_keys(machine: Machine, rep
     machine.refused("sent stable 2, and 3 is known")
 
 
-def test_a_role_that_vanishes_from_the_snapshot(machine: Machine, repo: Repository) -> None:
+def test_a_role_that_vanishes_from_the_snapshot(machine: Machine, repo: RepositorySimulator) -> None:
     del repo.delegated["beta"], repo.snapshot.meta["beta.json"]
     repo.publish("snapshot", "timestamp")
     machine.refused("has lost beta.json")
 
 
-def test_rollback_of_the_root_by_who_hides_it_from_a_cache_that_lost_some(machine: Machine, repo: Repository) -> None:
+def test_rollback_of_the_root_by_who_hides_it_from_a_cache_that_lost_some(
+    machine: Machine, repo: RepositorySimulator
+) -> None:
     repo.publish("root", "root", "timestamp")
     assert machine.refresh().root.version == 3
     del machine.cache["roots/2.json"]
@@ -81,7 +84,7 @@ def test_rollback_of_the_root_by_who_hides_it_from_a_cache_that_lost_some(machin
     assert machine.refresh().root.version == 3
 
 
-def test_an_image_with_newer_root_keys_needs_no_chain(machine: Machine, repo: Repository) -> None:
+def test_an_image_with_newer_root_keys_needs_no_chain(machine: Machine, repo: RepositorySimulator) -> None:
     repo.publish("root", "root", "root", "timestamp")
     machine.root = repo.files["3.root.json"]
     repo.asked()
@@ -89,7 +92,7 @@ def test_an_image_with_newer_root_keys_needs_no_chain(machine: Machine, repo: Re
     assert repo.asked()[0] == "4.root.json"
 
 
-def test_mix_and_match_of_two_releases(machine: Machine, repo: Repository) -> None:
+def test_mix_and_match_of_two_releases(machine: Machine, repo: RepositorySimulator) -> None:
     """Each file is good for itself; together they were never published."""
     old = repo.files["2.stable.json"]
     release(repo)
@@ -97,20 +100,20 @@ def test_mix_and_match_of_two_releases(machine: Machine, repo: Repository) -> No
     machine.refused("the snapshot names stable 3, this is 2")
 
 
-def test_mix_and_match_of_a_snapshot(machine: Machine, repo: Repository) -> None:
+def test_mix_and_match_of_a_snapshot(machine: Machine, repo: RepositorySimulator) -> None:
     old = repo.files["2.snapshot.json"]
     release(repo)
     repo.files["3.snapshot.json"] = old
     machine.refused("the timestamp names snapshot 3, the server sent 2")
 
 
-def test_one_channel_cannot_speak_for_another(machine: Machine, repo: Repository) -> None:
+def test_one_channel_cannot_speak_for_another(machine: Machine, repo: RepositorySimulator) -> None:
     repo.add_target("alpha", "stable/y", b"evil")
     repo.publish("alpha", "snapshot", "timestamp")
     assert machine.target("stable/y") is None
 
 
-def test_the_metadata_of_one_role_is_not_that_of_another(machine: Machine, repo: Repository) -> None:
+def test_the_metadata_of_one_role_is_not_that_of_another(machine: Machine, repo: RepositorySimulator) -> None:
     release(repo)
     repo.files["3.stable.json"] = repo.files["1.alpha.json"]
     machine.refused("stable 1 is signed by 0 of the 1 keys")
@@ -120,7 +123,7 @@ def test_the_metadata_of_one_role_is_not_that_of_another(machine: Machine, repo:
 
 
 @pytest.mark.parametrize("name", ["2.root.json", "timestamp.json", "3.snapshot.json", "3.stable.json"])
-def test_endless_data(machine: Machine, repo: Repository, name: str) -> None:
+def test_endless_data(machine: Machine, repo: RepositorySimulator, name: str) -> None:
     release(repo)
     asked: list[int] = []
 
@@ -133,14 +136,14 @@ def test_endless_data(machine: Machine, repo: Repository, name: str) -> None:
     assert asked[0] <= 2 << 20
 
 
-def test_a_target_of_the_wrong_length_or_content(machine: Machine, repo: Repository) -> None:
+def test_a_target_of_the_wrong_length_or_content(machine: Machine, repo: RepositorySimulator) -> None:
     name = next(n for n in repo.files if n.startswith("targets/"))
     for wrong in (b"fir", b"first+", b"FIRST", b""):
         repo.files[name] = wrong
         machine.refused("is not what was signed|longer than")
 
 
-def test_a_target_too_large_to_read_is_not_asked_for(machine: Machine, repo: Repository) -> None:
+def test_a_target_too_large_to_read_is_not_asked_for(machine: Machine, repo: RepositorySimulator) -> None:
     repo.add_target("stable", "stable/x", b"x")
     repo.delegated["stable"].targets["stable/x"].length = 1 << 40
     repo.publish("stable", "snapshot", "timestamp")
@@ -149,7 +152,7 @@ def test_a_target_too_large_to_read_is_not_asked_for(machine: Machine, repo: Rep
 
 
 @pytest.mark.parametrize("name", ["2.root.json", "timestamp.json", "3.snapshot.json", "3.stable.json"])
-def test_a_server_that_stops_answering(machine: Machine, repo: Repository, name: str) -> None:
+def test_a_server_that_stops_answering(machine: Machine, repo: RepositorySimulator, name: str) -> None:
     release(repo)
     repo.instead[name] = unreachable
     machine.refused("nobody answers", Unreachable)
@@ -158,14 +161,14 @@ def test_a_server_that_stops_answering(machine: Machine, repo: Repository, name:
 
 
 @pytest.mark.parametrize("name", ["timestamp.json", "3.snapshot.json", "3.stable.json"])
-def test_a_file_that_is_gone(machine: Machine, repo: Repository, name: str) -> None:
+def test_a_file_that_is_gone(machine: Machine, repo: RepositorySimulator, name: str) -> None:
     release(repo)
     del repo.files[name]
     machine.refused("the repository has no", Unreachable)
 
 
 @pytest.mark.parametrize("role", ["timestamp", "snapshot", "targets", "stable"])
-def test_a_key_nobody_gave(machine: Machine, repo: Repository, role: str) -> None:
+def test_a_key_nobody_gave(machine: Machine, repo: RepositorySimulator, role: str) -> None:
     """Metadata that is signed with the attacker's own key is refused for every role."""
     release(repo)
     repo.signers[role] = [CryptoSigner.generate_ed25519()]
@@ -173,7 +176,7 @@ def test_a_key_nobody_gave(machine: Machine, repo: Repository, role: str) -> Non
     machine.refused("is signed by 0 of the 1 keys it needs")
 
 
-def test_a_root_needs_old_and_new_keys(machine: Machine, repo: Repository) -> None:
+def test_a_root_needs_old_and_new_keys(machine: Machine, repo: RepositorySimulator) -> None:
     old = repo.rotate("root")
     repo.publish("root")
     machine.refused("root 2 is signed by 0 of the 1")  # by the new one alone
@@ -183,7 +186,7 @@ def test_a_root_needs_old_and_new_keys(machine: Machine, repo: Repository) -> No
     assert machine.refresh().root.version == 2
 
 
-def test_a_root_that_skips_a_version(machine: Machine, repo: Repository) -> None:
+def test_a_root_that_skips_a_version(machine: Machine, repo: RepositorySimulator) -> None:
     repo.root.version = 2
     repo.publish("root")
     repo.files["2.root.json"] = repo.files["3.root.json"]
@@ -191,7 +194,7 @@ def test_a_root_that_skips_a_version(machine: Machine, repo: Repository) -> None
 
 
 @pytest.mark.parametrize("role", ["timestamp", "snapshot", "targets", "stable"])
-def test_recovery_from_a_stolen_key(machine: Machine, repo: Repository, role: str) -> None:
+def test_recovery_from_a_stolen_key(machine: Machine, repo: RepositorySimulator, role: str) -> None:
     """The thief publishes; the owner gives the role a new key; what the thief signed is worth nothing then."""
     delegator = "targets" if role == "stable" else "root"
     stolen = repo.rotate(role, delegator=delegator)
@@ -205,7 +208,7 @@ def test_recovery_from_a_stolen_key(machine: Machine, repo: Repository, role: st
     assert machine.target("stable/x") == b"first"
 
 
-def test_fast_forward_of_the_timestamp_is_cured_by_a_new_key(machine: Machine, repo: Repository) -> None:
+def test_fast_forward_of_the_timestamp_is_cured_by_a_new_key(machine: Machine, repo: RepositorySimulator) -> None:
     repo.timestamp.version = 1 << 40
     repo.publish("timestamp")
     machine.refresh()
@@ -217,7 +220,7 @@ def test_fast_forward_of_the_timestamp_is_cured_by_a_new_key(machine: Machine, r
     assert machine.refresh().timestamp.version == 4  # type: ignore[union-attr]
 
 
-def test_fast_forward_of_the_snapshot_is_cured_by_new_keys(machine: Machine, repo: Repository) -> None:
+def test_fast_forward_of_the_snapshot_is_cured_by_new_keys(machine: Machine, repo: RepositorySimulator) -> None:
     repo.snapshot.version = 1 << 40
     repo.publish("snapshot", "timestamp")
     machine.refresh()
@@ -230,7 +233,7 @@ def test_fast_forward_of_the_snapshot_is_cured_by_new_keys(machine: Machine, rep
 
 @pytest.mark.parametrize("role", ["targets", "stable"])
 def test_fast_forward_of_a_targets_role_is_cured_by_a_new_snapshot_key(
-    machine: Machine, repo: Repository, role: str
+    machine: Machine, repo: RepositorySimulator, role: str
 ) -> None:
     repo.targets_of(role).version = 1 << 40
     repo.publish(role, "snapshot", "timestamp")
@@ -244,15 +247,15 @@ def test_fast_forward_of_a_targets_role_is_cured_by_a_new_snapshot_key(
     assert machine.versions()[role] == 3
 
 
-def test_a_version_without_measure_is_refused(machine: Machine, repo: Repository) -> None:
+def test_a_version_without_measure_is_refused(machine: Machine, repo: RepositorySimulator) -> None:
     repo.timestamp.version = 1 << 60
     repo.publish("timestamp")
     machine.refused("a version without measure")
 
 
-def test_one_of_two_root_keys_is_lost(repo: Repository) -> None:
+def test_one_of_two_root_keys_is_lost(repo: RepositorySimulator) -> None:
     """2 of 3 keys suffice to give a new set; fewer do not."""
-    repo = Repository(root_keys=3, threshold=2)
+    repo = RepositorySimulator(root_keys=3, threshold=2)
     machine = Machine(repo)
     machine.refresh()
     old = repo.rotate("root")
@@ -263,7 +266,7 @@ def test_one_of_two_root_keys_is_lost(repo: Repository) -> None:
     assert machine.refresh().root.version == 2
 
 
-def test_a_machine_that_slept_through_rotations(repo: Repository) -> None:
+def test_a_machine_that_slept_through_rotations(repo: RepositorySimulator) -> None:
     machine = Machine(repo)
     machine.refresh()
     for _ in range(3):
@@ -279,8 +282,8 @@ def test_a_machine_that_slept_through_rotations(repo: Repository) -> None:
     ]
 
 
-def test_one_key_under_two_names_is_one_key(repo: Repository) -> None:
-    repo = Repository(root_keys=1)
+def test_one_key_under_two_names_is_one_key(repo: RepositorySimulator) -> None:
+    repo = RepositorySimulator(root_keys=1)
     signer = repo.signers["timestamp"][0]
     twin = CryptoSigner(signer._private_key, signer.public_key)
     twin.public_key.keyid = "f" * 64
@@ -292,7 +295,7 @@ def test_one_key_under_two_names_is_one_key(repo: Repository) -> None:
         Machine(repo).refresh()
 
 
-def test_cached_role_is_verified_against_current_delegator(machine: Machine, repo: Repository) -> None:
+def test_cached_role_is_verified_against_current_delegator(machine: Machine, repo: RepositorySimulator) -> None:
     """The delegation gets another key; the role's own metadata, cached and named by the snapshot, stays what it was."""
     repo.rotate("stable", delegator="targets")
     repo.publish("targets", "snapshot", "timestamp")
@@ -301,7 +304,7 @@ def test_cached_role_is_verified_against_current_delegator(machine: Machine, rep
     assert machine.target("stable/x") == b"first"
 
 
-def test_a_role_loaded_for_one_delegator_is_verified_for_another(repo: Repository) -> None:
+def test_a_role_loaded_for_one_delegator_is_verified_for_another(repo: RepositorySimulator) -> None:
     """alpha and beta both delegate to `shared`, with different keys; what alpha's key signed is not beta's."""
     repo.delegate("alpha", "shared", ["*/*"])
     repo.publish("targets", "alpha", "beta", "shared", "snapshot", "timestamp")
@@ -321,7 +324,7 @@ def test_a_role_loaded_for_one_delegator_is_verified_for_another(repo: Repositor
         client.role(t, "shared", "beta", machine.cache, repo.fetch)
 
 
-def test_a_terminating_delegation_ends_the_search(repo: Repository) -> None:
+def test_a_terminating_delegation_ends_the_search(repo: RepositorySimulator) -> None:
     repo.delegate("targets", "alpha", ["x/*"], terminating=True)
     repo.delegate("targets", "beta", ["x/*"])
     repo.add_target("beta", "x/1", b"b")
@@ -329,7 +332,7 @@ def test_a_terminating_delegation_ends_the_search(repo: Repository) -> None:
     assert Machine(repo).target("x/1") is None
 
 
-def test_delegations_in_a_circle_end(repo: Repository) -> None:
+def test_delegations_in_a_circle_end(repo: RepositorySimulator) -> None:
     for by, to in (("targets", "alpha"), ("alpha", "beta"), ("beta", "alpha")):
         repo.delegate(by, to, ["x/*"])
     repo.publish("targets", "alpha", "beta", "snapshot", "timestamp")
@@ -337,7 +340,7 @@ def test_delegations_in_a_circle_end(repo: Repository) -> None:
 
 
 @pytest.mark.parametrize("name", ["../up", "a/b", "ünïcode", ".", "a b", "%41"])
-def test_names_of_roles_do_not_lead_out_of_the_cache(repo: Repository, name: str) -> None:
+def test_names_of_roles_do_not_lead_out_of_the_cache(repo: RepositorySimulator, name: str) -> None:
     repo.delegate("targets", name, ["x/*"])
     repo.add_target(name, "x/1", b"1")
     repo.publish("targets", name, "snapshot", "timestamp")
@@ -346,7 +349,7 @@ def test_names_of_roles_do_not_lead_out_of_the_cache(repo: Repository, name: str
     assert all("/" not in n or n.startswith("roots/") for n in machine.cache)
 
 
-def test_hashes_of_metadata_are_checked_when_they_are_there(repo: Repository) -> None:
+def test_hashes_of_metadata_are_checked_when_they_are_there(repo: RepositorySimulator) -> None:
     repo.hashes = True
     repo.publish("targets", "stable", "snapshot", "timestamp")
     machine = Machine(repo)

@@ -7,7 +7,7 @@ from contextlib import suppress
 import pytest
 
 from orlop.trust.errors import Refused
-from tests.simulators.repository import Repository
+from simulators.repository import RepositorySimulator
 from tests.unit.trust.machines import Machine
 
 
@@ -15,33 +15,33 @@ class Deaf(Exception):
     """The power fails."""
 
 
-def chain(length: int, *, new_keys: bool = True) -> Repository:
+def chain(length: int, *, new_keys: bool = True) -> RepositorySimulator:
     """A repository with so many roots; each replaces the root keys."""
-    repo = Repository()
+    repo = RepositorySimulator()
     repo.add_target("stable", "stable/x", b"first")
     repo.publish("targets", "stable", "snapshot", "timestamp")
     lengthen(repo, length - 1, new_keys=new_keys)
     return repo
 
 
-def lengthen(repo: Repository, by: int, *, new_keys: bool = True) -> None:
+def lengthen(repo: RepositorySimulator, by: int, *, new_keys: bool = True) -> None:
     for _ in range(by):
         old = {"root": repo.rotate("root")} if new_keys else {}
         repo.publish("root", "timestamp", also_by=old)
 
 
-def given(machine: Machine, repo: Repository, root: int) -> Machine:
+def given(machine: Machine, repo: RepositorySimulator, root: int) -> Machine:
     machine.repo, machine.root = repo, repo.files[f"{root}.root.json"]
     return machine
 
 
-def knows(repo: Repository, root: int = 1) -> Machine:
+def knows(repo: RepositorySimulator, root: int = 1) -> Machine:
     machine = given(Machine(repo), repo, root)
     assert machine.target("stable/x") == b"first"
     return machine
 
 
-def still_protected(machine: Machine, repo: Repository) -> None:
+def still_protected(machine: Machine, repo: RepositorySimulator) -> None:
     """A timestamp that is older than the one it knows is not believed."""
     known = machine.versions()["timestamp"]
     newest, raw = repo.timestamp.version, repo.files["timestamp.json"]
@@ -96,7 +96,7 @@ def test_a_root_of_another_chain_is_followed_and_so_is_the_first_one_again(
     """`same_keys`: the new beginning has new root keys, and the old ones for all else, with lower numbers."""
     first = chain(mine)
     first.publish("timestamp", "timestamp", "timestamp", "timestamp")
-    second = Repository()
+    second = RepositorySimulator()
     if same_keys:
         for role in ("timestamp", "snapshot", "targets"):
             second.rotate(role)

@@ -13,10 +13,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
 
+from orlop.net.errors import Unreachable
 from orlop.trust import client
 from orlop.trust.cache import MemoryCache
-from orlop.trust.errors import Refused, Unreachable
-from tests.simulators.repository import START, Repository
+from orlop.trust.errors import Refused
+from simulators.repository import START, RepositorySimulator
 
 
 class Life(RuleBasedStateMachine):
@@ -24,7 +25,7 @@ class Life(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        self.repo = Repository()
+        self.repo = RepositorySimulator()
         self.first = self.repo.first_root
         self.cache = MemoryCache()
         self.count = 0

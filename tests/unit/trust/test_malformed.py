@@ -16,7 +16,7 @@ from tuf.api.metadata import TargetFile
 from orlop.trust import client, verify
 from orlop.trust.errors import Refused
 from orlop.trust.verify import Trusted
-from tests.simulators.repository import START, Repository
+from simulators.repository import START, RepositorySimulator
 
 json_values = st.recursive(
     st.none()
@@ -34,7 +34,7 @@ LOADS: dict[str, Callable[[Trusted, bytes], Trusted]] = {
     "stable": lambda t, raw: verify.with_role(t, raw, "stable", "targets"),
     "root": verify.next_root,
 }
-REPO = Repository()
+REPO = RepositorySimulator()
 REPO.publish("root", "timestamp")
 
 

@@ -11,15 +11,16 @@ from pathlib import Path
 import pytest
 
 from orlop.errors import BadInput
-from orlop.model import index as indexes
-from orlop.model.channel import Channel, encode, target_name
-from orlop.model.index import BLOCK, Blob, Index, Part
-from orlop.model.policy import Go, Machine, answer
+from orlop.model.release import index as indexes
+from orlop.model.release.channel import Channel, encode, target_name
+from orlop.model.release.index import BLOCK, Blob, Index, Part
+from orlop.model.release.policy import Go, Machine, answer
+from orlop.net.errors import Unreachable
 from orlop.trust import releases
 from orlop.trust.cache import MemoryCache
-from orlop.trust.errors import Expired, Refused, Unreachable
-from tests.simulators.repository import START, Repository
-from tests.unit.model.channels import SECRET, channel, entry, v
+from orlop.trust.errors import Expired, Refused
+from simulators.repository import START, RepositorySimulator
+from tests.unit.model.release.channels import SECRET, channel, entry, v
 
 MINUTE = timedelta(minutes=1)
 
@@ -32,20 +33,20 @@ def part(size: int) -> Part:
 INDEX = Index(v(2), "a" * 64, part(BLOCK * 3), part(BLOCK * 2), part(5000))
 
 
-def put(repo: Repository, document: Channel) -> None:
+def put(repo: RepositorySimulator, document: Channel) -> None:
     repo.add_target(document.name, target_name(document.name), encode(document))
     repo.publish(document.name, "snapshot", "timestamp")
 
 
 @pytest.fixture
-def repo() -> Repository:
-    made = Repository()
+def repo() -> RepositorySimulator:
+    made = RepositorySimulator()
     made.add_target("stable", "stable/20261201.2.x86-64.index.json", indexes.encode(INDEX))
     put(made, channel(entry(1), entry(2)))
     return made
 
 
-def test_nothing_changed_is_one_small_request(repo: Repository) -> None:
+def test_nothing_changed_is_one_small_request(repo: RepositorySimulator) -> None:
     cache = MemoryCache()
     first = releases.check(repo.first_root, cache, repo.whole, "stable", START)
     assert first.changed
@@ -64,7 +65,7 @@ def test_nothing_changed_is_one_small_request(repo: Repository) -> None:
     assert sum(sent) <= 500
 
 
-def test_a_change_is_seen_and_costs_what_changed(repo: Repository) -> None:
+def test_a_change_is_seen_and_costs_what_changed(repo: RepositorySimulator) -> None:
     cache = MemoryCache()
     releases.check(repo.first_root, cache, repo.whole, "stable", START)
     repo.asked()
@@ -77,7 +78,7 @@ def test_a_change_is_seen_and_costs_what_changed(repo: Repository) -> None:
     assert names[-1].startswith("targets/stable/")
 
 
-def test_from_document_to_index(repo: Repository) -> None:
+def test_from_document_to_index(repo: RepositorySimulator) -> None:
     cache = MemoryCache()
     found = releases.check(repo.first_root, cache, repo.whole, "stable", START)
     go = answer(found.channel, Machine(v(1), "stable", SECRET), START)
@@ -85,7 +86,7 @@ def test_from_document_to_index(repo: Repository) -> None:
     assert releases.index(found, go, cache, repo.whole) == INDEX
 
 
-def test_an_index_of_another_version_is_refused(repo: Repository) -> None:
+def test_an_index_of_another_version_is_refused(repo: RepositorySimulator) -> None:
     repo.add_target("stable", "stable/20261201.3.x86-64.index.json", indexes.encode(INDEX))
     put(repo, channel(entry(3)))
     cache = MemoryCache()
@@ -96,7 +97,7 @@ def test_an_index_of_another_version_is_refused(repo: Repository) -> None:
         releases.index(found, go, cache, repo.whole)
 
 
-def test_offline_the_cache_is_enough_for_as_long_as_it_is_good(repo: Repository) -> None:
+def test_offline_the_cache_is_enough_for_as_long_as_it_is_good(repo: RepositorySimulator) -> None:
     cache = MemoryCache()
     releases.check(repo.first_root, cache, repo.whole, "stable", START)
     assert releases.known(repo.first_root, cache, "stable", START + 20 * 24 * 60 * MINUTE).channel.entries
@@ -106,14 +107,14 @@ def test_offline_the_cache_is_enough_for_as_long_as_it_is_good(repo: Repository)
         releases.known(repo.first_root, MemoryCache(), "stable", START)
 
 
-def test_a_frozen_server_is_found_out_though_nothing_changed(repo: Repository) -> None:
+def test_a_frozen_server_is_found_out_though_nothing_changed(repo: RepositorySimulator) -> None:
     cache = MemoryCache()
     releases.check(repo.first_root, cache, repo.whole, "stable", START)
     with pytest.raises(Expired):
         releases.check(repo.first_root, cache, repo.whole, "stable", START + 40 * 24 * 60 * MINUTE)
 
 
-def test_a_lost_file_of_the_cache_is_fetched_again(repo: Repository) -> None:
+def test_a_lost_file_of_the_cache_is_fetched_again(repo: RepositorySimulator) -> None:
     cache = MemoryCache()
     releases.check(repo.first_root, cache, repo.whole, "stable", START)
     for name in list(cache):
@@ -123,7 +124,7 @@ def test_a_lost_file_of_the_cache_is_fetched_again(repo: Repository) -> None:
         assert set(kept) == set(cache)
 
 
-def test_switching_channel_is_one_setting(repo: Repository) -> None:
+def test_switching_channel_is_one_setting(repo: RepositorySimulator) -> None:
     put(repo, channel(entry(9, channel="beta"), name="beta"))
     cache = MemoryCache()
     for name, numbers in (("stable", [1, 2]), ("beta", [9]), ("stable", [1, 2])):
@@ -131,14 +132,14 @@ def test_switching_channel_is_one_setting(repo: Repository) -> None:
         assert [e.version.number for e in found.channel.entries] == numbers
 
 
-def test_a_channel_that_is_not_there(repo: Repository) -> None:
+def test_a_channel_that_is_not_there(repo: RepositorySimulator) -> None:
     with pytest.raises(Refused, match="the repository has no channel edge"):
         releases.check(repo.first_root, MemoryCache(), repo.whole, "edge", START)
     with pytest.raises(Unreachable, match="there is no repository"):
         releases.check(repo.first_root, MemoryCache(), lambda _path, _most: None, "stable", START)
 
 
-def test_a_signed_document_that_breaks_its_rules_is_refused(repo: Repository) -> None:
+def test_a_signed_document_that_breaks_its_rules_is_refused(repo: RepositorySimulator) -> None:
     repo.add_target("stable", target_name("stable"), b'{"schema": "orlop.channel/1"}')
     repo.publish("stable", "snapshot", "timestamp")
     with pytest.raises(BadInput, match="the document of channel stable cannot be used: channel is missing"):
@@ -147,7 +148,8 @@ def test_a_signed_document_that_breaks_its_rules_is_refused(repo: Repository) ->
 
 def test_a_machine_needs_little_python(tmp_path: Path) -> None:
     """No HTTP library, and no cryptography: Ed25519 is verified without it where it is not installed."""
-    (tmp_path / "cryptography.py").write_text("raise ImportError('not on a machine')\n")
+    for name in ("cryptography", "botocore", "boto3"):  # securesystemslib takes them where they are installed
+        (tmp_path / f"{name}.py").write_text("raise ImportError('not on a machine')\n")
     script = f"""
 import sys
 sys.path[:0] = [{str(tmp_path)!r}, {str(Path(__file__).parents[3])!r}]
@@ -157,6 +159,6 @@ from orlop.trust import verify
 t = verify.start(open({str(tmp_path / "root.json")!r}, "rb").read(), datetime(2026, 12, 1, tzinfo=UTC))
 print(t.root.version, sorted({{"requests", "urllib3", "cryptography.hazmat", "cffi", "typer"}} & set(sys.modules)))
 """
-    (tmp_path / "root.json").write_bytes(Repository().first_root)
+    (tmp_path / "root.json").write_bytes(RepositorySimulator().first_root)
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert (done.stdout, done.returncode) == ("1 []\n", 0), done.stderr

@@ -8,7 +8,7 @@ from securesystemslib.signer import CryptoSigner
 from orlop.trust import client
 from orlop.trust.cache import MemoryCache
 from orlop.trust.errors import Refused
-from tests.simulators.repository import START, Repository
+from simulators.repository import START, RepositorySimulator
 
 SIGNERS = [CryptoSigner.generate_ed25519() for _ in range(10)]
 Step = tuple[list[int], int, list[int]]  # keys, threshold, who signs
@@ -35,7 +35,7 @@ ROOTS: dict[str, tuple[list[Step], int]] = {
 
 @pytest.mark.parametrize(("steps", "trusted"), ROOTS.values(), ids=ROOTS)
 def test_roots(steps: list[Step], trusted: int) -> None:
-    repo = Repository()
+    repo = RepositorySimulator()
     repo.root.version = 0
     for keys, threshold, signs in steps:
         role = repo.root.roles["root"]
@@ -71,7 +71,7 @@ ONLINE: dict[str, tuple[list[int], int, list[int], bool]] = {
 @pytest.mark.parametrize(("keys", "threshold", "signs", "good"), ONLINE.values(), ids=ONLINE)
 def test_online_roles(role: str, keys: list[int], threshold: int, signs: list[int], good: bool) -> None:
     """The same version, signed anew: what was kept is believed no more, and what is served is, when enough sign."""
-    repo = Repository()
+    repo = RepositorySimulator()
     cache = MemoryCache()
     client.refresh(repo.first_root, cache, repo.fetch, START)
     for keyid in list(repo.root.roles[role].keyids):
@@ -131,7 +131,7 @@ GRAPHS: dict[str, tuple[list[Delegation], list[str]]] = {
 
 @pytest.mark.parametrize(("delegations", "order"), GRAPHS.values(), ids=GRAPHS)
 def test_the_order_of_a_search(delegations: list[Delegation], order: list[str]) -> None:
-    repo = Repository(roles=())
+    repo = RepositorySimulator(roles=())
     for by, role, terminating, path in delegations:
         repo.delegate(by, role, [path], terminating=terminating)
     repo.publish("targets", *repo.delegated, "snapshot", "timestamp")

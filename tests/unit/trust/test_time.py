@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 import pytest
 
 from orlop.trust.errors import Expired
-from tests.simulators.repository import START, Repository
+from simulators.repository import START, RepositorySimulator
 from tests.unit.trust.machines import DAY, Machine, release
 
 
 @pytest.mark.parametrize("role", ["root", "timestamp", "snapshot", "targets", "stable"])
-def test_what_is_expired_is_refused_and_renewed(machine: Machine, repo: Repository, role: str) -> None:
+def test_what_is_expired_is_refused_and_renewed(machine: Machine, repo: RepositorySimulator, role: str) -> None:
     for name in ("root", "timestamp", "snapshot", "targets", "stable"):
         repo.signed(name).expires = START + (10 * DAY if name == role else 300 * DAY)
         repo.publish(name)
@@ -25,7 +25,7 @@ def test_what_is_expired_is_refused_and_renewed(machine: Machine, repo: Reposito
     assert machine.target("stable/x") == b"first"
 
 
-def test_everything_is_expired_and_renewed(machine: Machine, repo: Repository) -> None:
+def test_everything_is_expired_and_renewed(machine: Machine, repo: RepositorySimulator) -> None:
     """A machine that was off for years comes back to a repository that was renewed meanwhile."""
     machine.now += 3000 * DAY
     machine.refused("is good until", Expired)
@@ -35,7 +35,7 @@ def test_everything_is_expired_and_renewed(machine: Machine, repo: Repository) -
     assert machine.target("stable/x") == b"first"
 
 
-def test_an_expired_timestamp_still_tells_an_older_one(machine: Machine, repo: Repository) -> None:
+def test_an_expired_timestamp_still_tells_an_older_one(machine: Machine, repo: RepositorySimulator) -> None:
     release(repo)
     machine.refresh()
     for name in ("root", "targets", "stable", "snapshot"):
@@ -49,7 +49,7 @@ def test_an_expired_timestamp_still_tells_an_older_one(machine: Machine, repo: R
 
 
 @pytest.mark.parametrize("now", [datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)])
-def test_a_clock_that_is_wrong(machine: Machine, repo: Repository, now: datetime) -> None:
+def test_a_clock_that_is_wrong(machine: Machine, repo: RepositorySimulator, now: datetime) -> None:
     """In the past nothing is expired, and nothing older is taken either; in the future everything is expired."""
     old = repo.files["timestamp.json"]
     release(repo)

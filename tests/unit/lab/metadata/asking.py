@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from orlop.lab.metadata.http import Answer, Instance, Request
+from orlop.lab.metadata.http import Answer, Instance, MetadataRequest
 from orlop.lab.metadata.services import SERVICES
 
 NOW = 1_700_000_000.0
@@ -22,4 +22,4 @@ def ask(
     now: float = NOW,
 ) -> Answer:
     named = {name.lower(): value for name, value in (headers or {}).items()}
-    return SERVICES[service](instance, Request(method, target, named, now))
+    return SERVICES[service](instance, MetadataRequest(method, target, named, now))

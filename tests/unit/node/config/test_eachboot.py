@@ -13,7 +13,7 @@ from orlop.node.config.eachboot import (
     Disks,
     FileSystem,
     Partition,
-    Paths,
+    PathsThere,
     deed,
     for_disks,
     for_files,
@@ -25,6 +25,7 @@ from orlop.node.config.eachboot import (
     watched_paths,
 )
 from orlop.node.config.failure import StageFailed
+from orlop.node.config.rendering import Rendering
 
 DATA = {"device": "/dev/vdb", "format": "ext4", "label": "data", "path": "/srv", "wipeFilesystem": True}
 DISK = {
@@ -34,12 +35,12 @@ DISK = {
 }
 
 
-def config(**storage: Any) -> dict[str, Any]:
-    return {"ignition": {"version": "3.4.0-experimental"}, "storage": storage}
+def config(**storage: Any) -> Rendering:
+    return Rendering({"ignition": {"version": "3.4.0-experimental"}, "storage": storage})
 
 
 def storage(applied: Any, kind: str) -> Any:
-    return applied.config["storage"][kind]
+    return applied.config.raw["storage"][kind]
 
 
 def test_a_wipe_is_done_at_the_first_boot_and_never_again() -> None:
@@ -55,7 +56,7 @@ def test_a_wipe_is_done_at_the_first_boot_and_never_again() -> None:
 def test_stages_for_disks_run_when_there_is_something_about_disks(kind: str) -> None:
     assert has_disks(config(**{kind: [{}]}))
     assert not has_disks(config(**{kind: []}))
-    assert not has_disks({"ignition": {}})
+    assert not has_disks(Rendering({"ignition": {}}))
 
 
 def test_a_file_system_that_was_being_made_when_the_power_went_is_made_anew_whatever_it_looks_like() -> None:
@@ -171,51 +172,53 @@ FILES: dict[str, tuple[dict[str, Any], str, dict[str, Any] | None, bool]] = {
 @pytest.mark.parametrize("case", FILES)
 def test_files(case: str) -> None:
     file, there, expected, moved = FILES[case]
-    applied = for_files(config(files=[file]), Paths({file["path"]: there} if there else {}))
+    applied = for_files(config(files=[file]), PathsThere({file["path"]: there} if there else {}))
     assert storage(applied, "files") == ([expected] if expected else [])
     assert applied.aside == ((file["path"],) if moved else ())
 
 
 def test_what_is_appended_is_appended_once_and_again_when_it_changes() -> None:
     file = {"path": "/var/log/x", "append": [{"source": "data:,a"}]}
-    first = for_files(config(files=[file]), Paths({"/var/log/x": "file"}))
+    first = for_files(config(files=[file]), PathsThere({"/var/log/x": "file"}))
     assert storage(first, "files")[0]["append"] == file["append"]
-    again = for_files(config(files=[file]), Paths({"/var/log/x": "file"}, first.deeds))
+    again = for_files(config(files=[file]), PathsThere({"/var/log/x": "file"}, first.deeds))
     assert storage(again, "files")[0]["append"] == []
-    lost = for_files(config(files=[file]), Paths({}, first.deeds))
+    lost = for_files(config(files=[file]), PathsThere({}, first.deeds))
     assert storage(lost, "files")[0]["append"] == file["append"], "the file is gone, so it is made again"
     changed = {**file, "append": [{"source": "data:,b"}]}
-    assert storage(for_files(config(files=[changed]), Paths({}, first.deeds)), "files")[0]["append"]
+    assert storage(for_files(config(files=[changed]), PathsThere({}, first.deeds)), "files")[0]["append"]
 
 
 def test_content_with_an_append_is_whole_at_every_boot() -> None:
     file = {**FILE, "append": [{"source": "data:,y"}]}
     for _ in range(2):
-        applied = for_files(config(files=[file]), Paths({"/var/f": "file"}))
+        applied = for_files(config(files=[file]), PathsThere({"/var/f": "file"}))
         assert storage(applied, "files")[0] == {**file, "overwrite": True}
 
 
 def test_a_folder_is_never_emptied() -> None:
     folder = {"path": "/var/data", "overwrite": True, "mode": 448}
-    applied = for_files(config(directories=[folder]), Paths({"/var/data": "dir"}))
+    applied = for_files(config(directories=[folder]), PathsThere({"/var/data": "dir"}))
     assert storage(applied, "directories") == [{**folder, "overwrite": False}]
     assert applied.aside == ()
-    moved = for_files(config(directories=[folder]), Paths({"/var/data": "file"}))
+    moved = for_files(config(directories=[folder]), PathsThere({"/var/data": "file"}))
     assert moved.aside == ("/var/data",)
 
 
 def test_links() -> None:
     link = {"path": "/var/l", "target": "x"}
-    assert storage(for_files(config(links=[link]), Paths({"/var/l": "link"})), "links") == [{**link, "overwrite": True}]
-    assert for_files(config(links=[link]), Paths({"/var/l": "dir"})).aside == ("/var/l",)
+    assert storage(for_files(config(links=[link]), PathsThere({"/var/l": "link"})), "links") == [
+        {**link, "overwrite": True}
+    ]
+    assert for_files(config(links=[link]), PathsThere({"/var/l": "dir"})).aside == ("/var/l",)
     hard = {**link, "hard": True}
-    assert for_files(config(links=[hard]), Paths({"/var/l": "file"})).aside == ()
+    assert for_files(config(links=[hard]), PathsThere({"/var/l": "file"})).aside == ()
 
 
 def test_mount_points_of_the_configuration_persist_too() -> None:
     given = config(filesystems=[DATA], files=[{**FILE, "path": "/srv/f"}])
     assert persistent_roots(given) == ("/var", "/srv")
-    assert storage(for_files(given, Paths({"/srv/f": "file"})), "files")[0]["overwrite"] is True
+    assert storage(for_files(given, PathsThere({"/srv/f": "file"})), "files")[0]["overwrite"] is True
     assert owned_paths(given) == {"/srv/f": "storage.files.0"}
 
 
@@ -259,11 +262,11 @@ def test_nothing_is_changed_in_place_and_the_second_time_changes_nothing_more(
 ) -> None:
     given_config = config(files=files, directories=directories, links=links)
     before = copy.deepcopy(given_config)
-    first = for_files(given_config, Paths(there))
+    first = for_files(given_config, PathsThere(there))
     assert given_config == before
     assert all(is_below(path, ("/var",)) for path in first.aside)
     assert all(f["overwrite"] is False for f in storage(first, "directories") if is_below(f["path"], ("/var",)))
-    again = for_files(given_config, Paths(there, first.deeds))
+    again = for_files(given_config, PathsThere(there, first.deeds))
     assert again.deeds == first.deeds
     for file in storage(again, "files"):
         if is_below(file["path"], ("/var",)) and (file.get("contents") or {}).get("source") is None:

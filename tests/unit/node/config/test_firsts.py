@@ -21,6 +21,7 @@ from orlop.files import write_atomic
 from orlop.node.config import eachboot, facts, firsts, kept
 from orlop.node.config.failure import StageFailed
 from orlop.node.config.kept import Deeds
+from orlop.node.config.rendering import Rendering
 
 SEED: dict[str, Any] = {"path": "/var/app/seed", "overwrite": False, "contents": {"source": "data:,at first"}}
 GROWN: dict[str, Any] = {"path": "/var/app/grown", "append": [{"source": "data:,once"}]}
@@ -28,11 +29,13 @@ ADDED: dict[str, Any] = {"path": "/var/log/mine", "append": [{"source": "data:,a
 OWNED = {"path": "/var/app/owned", "contents": {"source": "data:,owned"}}
 LINK: dict[str, Any] = {"path": "/var/app/link", "overwrite": False, "target": "seed"}
 MINE = b"of the user\n"
-CONFIG: dict[str, Any] = {
-    "ignition": {"version": "3.4.0-experimental"},
-    "passwd": {"users": [{"name": "worker", "homeDir": "/var/home/worker"}, {"name": "core"}]},
-    "storage": {"files": [SEED, GROWN, ADDED, OWNED], "links": [LINK]},
-}
+CONFIG = Rendering(
+    {
+        "ignition": {"version": "3.4.0-experimental"},
+        "passwd": {"users": [{"name": "worker", "homeDir": "/var/home/worker"}, {"name": "core"}]},
+        "storage": {"files": [SEED, GROWN, ADDED, OWNED], "links": [LINK]},
+    }
+)
 
 
 class Cut(Exception):
@@ -118,10 +121,10 @@ class Machine:
         firsts.undo(self.root, deeds.paths)
         self.step()
         there = facts.kinds(self.root, [*eachboot.owned_paths(CONFIG), *eachboot.homes(CONFIG)])
-        files = eachboot.for_files(CONFIG, eachboot.Paths(there, deeds.done))
+        files = eachboot.for_files(CONFIG, eachboot.PathsThere(there, deeds.done))
         began = {**deeds.paths, **firsts.before(self.root, files.first)}
         self.remember(replace(deeds, paths=began))
-        self.apply(files.config)
+        self.apply(files.config.raw)
         if began:
             self.sync()
         self.remember(Deeds(deeds.done | files.deeds, deeds.begun, {}))
@@ -165,10 +168,10 @@ def must_be_right(root: Path) -> None:
 
 
 def test_what_is_made_once_is_named_before_it_is_made_and_never_again() -> None:
-    first = eachboot.for_files(CONFIG, eachboot.Paths({ADDED["path"]: "file"}))
+    first = eachboot.for_files(CONFIG, eachboot.PathsThere({ADDED["path"]: "file"}))
     assert set(first.first) == {"/var/home/worker", SEED["path"], GROWN["path"], ADDED["path"], LINK["path"]}
     there = dict.fromkeys(first.first, "file") | {LINK["path"]: "link", "/var/home/worker": "dir"}
-    assert eachboot.for_files(CONFIG, eachboot.Paths(there, first.deeds)).first == ()
+    assert eachboot.for_files(CONFIG, eachboot.PathsThere(there, first.deeds)).first == ()
 
 
 def test_what_cannot_be_undone_is_not_noted(tmp_path: Path) -> None:
@@ -210,7 +213,7 @@ def test_a_disk_that_does_not_take_what_was_written_stops_the_boot(tmp_path: Pat
     (tmp_path / "disk").write_bytes(b"x")
     (tmp_path / "broken").symlink_to("broken")
     for name, error in (("disk", ""), ("missing", ""), ("broken", "broken cannot be opened: Too many levels")):
-        config = {"storage": {kind: [DEVICE[kind](str(tmp_path / name))]}}
+        config = Rendering({"storage": {kind: [DEVICE[kind](str(tmp_path / name))]}})
         if error:
             with pytest.raises(StageFailed, match=error):
                 firsts.flush(config)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from orlop.errors import OrlopError
 from orlop.node.update.__main__ import compose
-from orlop.node.update.daemon import AGAIN, LOOK_SECONDS, Daemon
-from orlop.node.update.device import DiskFault
+from orlop.node.update.api.client import ask, the_status
+from orlop.node.update.api.server import ApiServer, Handlers
 from orlop.node.update.engine import Engine
 from orlop.node.update.host import Host
-from tests.simulators.machine import install
-from tests.unit.node.update.daemons import FIRST, V1, Machine
+from orlop.node.update.loop import AGAIN, LOOK_SECONDS, Loop
+from orlop.node.update.outside import Keeper
+from orlop.node.update.slot.device import DiskFault
+from simulators.machine import install
+from tests.unit.node.update.loops import FIRST, V1, Machine
 
 
 @pytest.fixture
@@ -39,6 +44,24 @@ def test_a_machine_that_is_whole(top: Path, tmp_path: Path) -> None:
     assert daemon.engine and daemon.engine.writer.running == V1 and not daemon.problem
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may change anything")
+def test_a_request_goes_from_the_command_through_the_loop_and_back(top: Path, tmp_path: Path) -> None:
+    loop = compose(Host(top), tmp_path / "state")
+    path = tmp_path / "update.sock"
+    server = ApiServer(Handlers(loop.document, loop.metrics, loop.change), path)
+    server.start()
+    try:
+        with ThreadPoolExecutor(1) as command:
+            asked = command.submit(ask, "POST", "/v1/hold", {"reason": "a holiday"}, at=path)
+            while not asked.done():
+                loop.turn()
+        assert asked.result()["status"]["hold"] == "a holiday"
+        assert the_status(at=path)["slots"][0]["version"] == str(V1)
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
 @pytest.mark.parametrize("name", ["etc/orlop/root.json", "usr/share/orlop/root.json"])
 def test_keys_that_cannot_be_read_are_the_reason(top: Path, tmp_path: Path, name: str) -> None:
     (top / name).mkdir(parents=True)  # as root, a mode forbids nothing
@@ -52,7 +75,7 @@ def test_settings_that_are_wrong_are_the_reason(top: Path, tmp_path: Path) -> No
     (top / "etc/orlop/update.toml").write_text("format = 1\n[lock]\nurl = 'http://[bad'\n")
     daemon = compose(Host(top), tmp_path / "state")
     daemon.turn()
-    assert "update.toml: 'http://[bad' is no lock service" in daemon.document()["reason"]
+    assert "update.toml: lock.url must be http://… or https://…: the address in" in daemon.document()["reason"]
 
 
 def test_an_esp_that_cannot_be_used_is_the_reason(top: Path, tmp_path: Path) -> None:
@@ -67,14 +90,14 @@ def test_what_may_be_over_is_tried_again_after_a_while(tmp_path: Path) -> None:
     machine = Machine(tmp_path)
     now, tried = [0.0], []
 
-    def again() -> Engine:
+    def make(keeper: Keeper) -> Engine:
         tried.append(now[0])
         if len(tried) < 3:
             raise DiskFault("/dev/vda cannot be used", hint="look")
-        return machine.world.engine
+        return machine.world.start_engine(keeper)
 
-    daemon = Daemon(
-        None, machine.place, machine.settings, Host(machine.top), again=again, clock=lambda: now[0],
+    daemon = Loop(
+        make, machine.place, machine.settings, Host(machine.top), clock=lambda: now[0],
         say=machine.log.append, tell=machine.told.append,
     )  # fmt: skip
     machine.daemon = daemon

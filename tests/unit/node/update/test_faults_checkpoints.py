@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from orlop.model.boot import Uki
-from orlop.model.update import Idle
-from orlop.model.version import Version
-from tests.simulators.releases import release
-from tests.simulators.world import Killed, World
+from orlop.model.update.boot import Uki
+from orlop.model.update.state import Idle
+from orlop.model.words.version import Version
+from simulators.releases import release
+from simulators.world import Killed, World
 
 V1, V2 = (Version.parse(f"2026120{n}.1") for n in (1, 2))
 FIRST = release(str(V1), blocks=32)

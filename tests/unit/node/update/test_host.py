@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from orlop.errors import Missing
-from orlop.model.decide import Health
-from orlop.model.memory import MAX_EXCERPT
-from orlop.model.version import Version
-from orlop.node.update.host import Host, notify
+from orlop.model.update.decide import Health
+from orlop.model.update.memory import MAX_EXCERPT
+from orlop.model.words.version import Version
+from orlop.net.notify import notify
+from orlop.node.update.host import Host
 
 HASH = "2ed3615416b8bb88a24489a724d03c74a17a684ddca2221576058ef104dfda42"
 BOOT = "3f1c0c7e-8a51-4bdf-9d44-6a2f6a0f6c11"
@@ -59,6 +60,7 @@ def test_the_disk_is_the_one_below_usr(host: Host, tmp_path: Path) -> None:
         ("bad", BOOT.replace("-", ""), Health(False, "")),
         ("good", "0" * 32, Health()),
         ("perhaps", BOOT.replace("-", ""), Health()),
+        ("waits", BOOT.replace("-", ""), Health()),
     ],
 )
 def test_the_verdict_is_of_this_boot_or_none(
@@ -66,6 +68,29 @@ def test_the_verdict_is_of_this_boot_or_none(
 ) -> None:
     put(tmp_path, "run/orlop/health.json", json.dumps({"verdict": verdict, "boot": boot, "reason": ""}))
     assert host.health() == expected
+
+
+CHECKS = [
+    {"check": "usr", "ok": True},
+    {"check": "network", "ok": False, "kind": "network", "about": "", "reason": "x"},
+    {"check": "units", "ok": False, "kind": "workload", "about": "a.service b.service", "reason": "x"},
+]
+
+
+def test_what_failed_is_read_with_its_kind(host: Host, tmp_path: Path) -> None:
+    said = {"verdict": "bad", "boot": BOOT.replace("-", ""), "reason": "x", "checks": CHECKS}
+    put(tmp_path, "run/orlop/health.json", json.dumps(said))
+    assert host.health() == Health(False, "x", ("network", "workload:a.service", "workload:b.service"))
+    put(tmp_path, "run/orlop/health.json", json.dumps(said | {"checks": ["x"]}))
+    assert host.health() == Health()
+
+
+def test_what_is_waited_for_is_said_until_there_is_a_verdict(host: Host, tmp_path: Path) -> None:
+    said = {"verdict": "waits", "boot": BOOT.replace("-", ""), "reason": "no DHCP", "checks": CHECKS}
+    put(tmp_path, "run/orlop/health-waits.json", json.dumps(said))
+    assert host.health() == Health(None, "no DHCP", ("network", "workload:a.service", "workload:b.service"))
+    put(tmp_path, "run/orlop/health.json", json.dumps(said | {"verdict": "good", "reason": ""}))
+    assert host.health() == Health(True, "")
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"verdict": "good"}', "[" * 100_000])
@@ -110,3 +135,12 @@ def test_systemd_is_told_where_it_listens(tmp_path: Path) -> None:
         assert there.recv(100) == b"READY=1"
         notify("STATUS=held: a\nWATCHDOG=trigger\udcff", address=str(tmp_path / "notify"))
         assert there.recv(100) == "STATUS=held: a WATCHDOG=trigger\ufffd".encode()
+
+
+@pytest.mark.parametrize(
+    ("text", "notes"),
+    [('["one", "two\\nlines"]', ["one", "two lines"]), ("[]", []), ("{", []), ("3", []), ("[3]", []), ("", [])],
+)
+def test_what_was_found_of_the_hardware(host: Host, tmp_path: Path, text: str, notes: list[str]) -> None:
+    put(tmp_path, "run/orlop/hardware.json", text)
+    assert host.hardware() == notes

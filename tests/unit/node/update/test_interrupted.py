@@ -6,39 +6,36 @@ from pathlib import Path
 
 import pytest
 
-from orlop.model.boot import Uki
-from orlop.model.decide import Reboot, Settings
-from orlop.model.memory import BY_HAND
-from orlop.model.reboot import Off
-from orlop.model.update import Staged, Target
-from orlop.node.update.daemon import Interrupted
-from orlop.node.update.device import DiskFault
-from orlop.node.update.writer import Progress
-from tests.simulators.world import World
+from orlop.model.update.actions import Reboot
+from orlop.model.update.boot import Uki
+from orlop.model.update.decide import Settings
+from orlop.model.update.memory import BY_HAND
+from orlop.model.update.reboot import Off
+from orlop.model.update.state import Staged, Target
+from orlop.node.update.outside import Situation
+from orlop.node.update.slot.device import DiskFault
+from orlop.node.update.slot.progress import Progress
+from simulators.world import World
 from tests.unit.node.update.worlds import FIRST, V1, V2, idle, second_runs
 
 
-def interrupt(world: World, step: str = "") -> None:
-    """The engine is interrupted at the next piece, of this step if one is named, once."""
-    due = [True]
+def interrupt(world: World, step: str = "") -> list[str]:
+    """The engine is wanted elsewhere at the next piece, of this step if one is named, once; where it was then."""
+    left_at: list[str] = []
 
-    def moved(progress: Progress) -> None:
-        if due and (not step or progress.step == step):
-            due.clear()
-            raise Interrupted
+    def go_on(progress: Progress) -> bool:
+        if left_at or (step and progress.step != step):
+            return True
+        left_at.append(progress.step)
+        return False
 
-    world.engine.writer.progress.tell = moved
+    world.engine.outside.go_on = go_on
+    return left_at
 
 
-def goes_on(world: World, steps: int) -> int:
-    """So many steps; how many of them were interrupted."""
-    count = 0
-    for _ in range(steps):
-        try:
-            world.step()
-        except Interrupted:
-            count += 1
-    return count
+def steps(world: World, count: int) -> None:
+    for _ in range(count):
+        world.step()
 
 
 @pytest.mark.parametrize("step", ["verifying", "publishing"])
@@ -49,8 +46,9 @@ def test_a_staged_older_version_is_what_any_reboot_starts_whenever_the_engine_wa
     world.settings = Settings(Off())
     world.start_engine()
     world.engine.go_to(Target(V1, FIRST.index.root_hash), BY_HAND)
-    interrupt(world, step)
-    assert goes_on(world, 12) == 1
+    left_at = interrupt(world, step)
+    steps(world, 12)
+    assert left_at == [step]
     assert isinstance(world.engine.memory.state, Staged)
     world.boot()
     assert world.running.version == V1
@@ -79,8 +77,10 @@ def test_a_passed_over_version_is_looked_at_again_after_an_interruption(tmp_path
     world.offered = None
     world.boot()
     assert world.running.version == V1
-    interrupt(world)
-    assert goes_on(world, 5) == 1
+    left_at = interrupt(world)
+    steps(world, 1)
+    assert len(left_at) == 1 and world.engine.memory.denies(V2) is None
+    steps(world, 4)
     assert world.engine.memory.denies(V2) is not None
 
 
@@ -103,11 +103,11 @@ def test_a_rollback_asks_nobody_first(tmp_path: Path) -> None:
     world = second_runs(tmp_path)
     world.engine.roll_back()
     world.engine.check_at = world.now
-    world.engine.outside.catalog.offer = unreachable  # type: ignore[method-assign]
+    world.offer = unreachable  # type: ignore[method-assign]
     step = world.step()
     assert step is not None and isinstance(step.action, Reboot)
     assert world.running.version == V1
 
 
-def unreachable() -> Target | None:
+def unreachable(_situation: Situation) -> Target | None:
     raise AssertionError("nobody is asked")

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import random
-import threading
 import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +17,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orlop.errors import BadInput, NoSpace
-from orlop.model.index import BLOCK, DIGEST, Blob, Frame, Part
-from orlop.model.memory import Denied, Memory
-from orlop.model.update import Staged, Target
-from orlop.model.version import Version
-from orlop.node.update import plan as planner
-from orlop.node.update.fleetlock import FleetLock, Refused
+from orlop.model.release.index import BLOCK, DIGEST, Blob, Frame, Part
+from orlop.model.update.memory import Denied, Memory
+from orlop.model.update.state import Staged, Target
+from orlop.model.words.version import Version
+from orlop.net.errors import Unreachable
+from orlop.node.update.blobs import plan as planner
+from orlop.node.update.blobs.plan import BlockRun, plan
+from orlop.node.update.fleetlock import FleetLock, LockRefused
 from orlop.node.update.journal import LARGEST, NAME, Journal
-from orlop.node.update.plan import Run, plan
-from orlop.node.update.source import Unreachable
-from orlop.node.update.writer import Writer
-from tests.simulators import machine
-from tests.simulators.releases import part, release
+from orlop.node.update.slot.writer import Writer
+from simulators import machine
+from simulators.httpd import running
+from simulators.releases import part, release
 
 V1, V2 = Version.parse("20261201.1"), Version.parse("20261202.1")
 NOW = datetime(2026, 12, 1, tzinfo=UTC)
@@ -87,7 +87,7 @@ def _missing(digests: bytes, here: bytes, old: bytes) -> Iterator[int]:
 
 
 def test_runs_that_are_near_become_one() -> None:
-    assert planner.runs([1, 2, 5, 20], gap=2) == (Run(1, 5), Run(20, 1))
+    assert planner.runs([1, 2, 5, 20], gap=2) == (BlockRun(1, 5), BlockRun(20, 1))
     assert planner.runs([]) == ()
 
 
@@ -171,15 +171,8 @@ def lock_service(status: int, answer: bytes) -> Iterator[tuple[str, list[Any]]]:
             self.end_headers()
             self.wfile.write(answer)
 
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}/lock/", asked
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with running(ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as address:
+        yield f"{address}lock/", asked
 
 
 def test_the_lock_is_asked_for_and_given_back() -> None:
@@ -207,19 +200,19 @@ def test_the_lock_is_asked_for_and_given_back() -> None:
     ],
 )
 def test_a_refusal_has_the_service_s_words(status: int, answer: bytes, words: str) -> None:
-    with lock_service(status, answer) as (url, _), pytest.raises(Refused, match=words):
+    with lock_service(status, answer) as (url, _), pytest.raises(LockRefused, match=words):
         FleetLock(url, "7f1c").take()
 
 
 def test_a_lock_service_that_is_not_there() -> None:
     with pytest.raises(Unreachable, match="does not answer"):
         FleetLock("http://127.0.0.1:1", "7f1c", timeout=2).take()
-    with pytest.raises(BadInput, match="no lock service"):
+    with pytest.raises(BadInput, match="the address of the lock service must be"):
         FleetLock("lock.example", "7f1c")
-    with pytest.raises(BadInput, match="'http://h:99999/' is no lock service: the port") as e:
+    with pytest.raises(BadInput, match=r"the address of the lock service must be .*: the port") as e:
         FleetLock("http://u:secret@h:99999/", "7f1c")
     assert "secret" not in e.value.message
-    with pytest.raises(BadInput, match="no group"):
+    with pytest.raises(BadInput, match="the group of a lock must be"):
         FleetLock("http://lock.example", "7f1c", "all of them")
 
 

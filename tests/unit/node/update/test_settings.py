@@ -14,14 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orlop.errors import BadInput
-from orlop.model.channel import NAME
-from orlop.model.decide import Settings
-from orlop.model.reboot import Immediate, Off, Window
-from orlop.model.version import Version
+from orlop.model.update.decide import Settings
+from orlop.model.update.reboot import Immediate, Off, Window
+from orlop.model.words.name import is_channel
+from orlop.model.words.version import Version
+from orlop.net.route import route
 from orlop.node.update.fleetlock import FleetLock
 from orlop.node.update.settings import UpdateSettings, load, parse
 from orlop.provision.translate import translate
-from orlop.trust.route import route
 
 EVERYTHING = """\
 update:
@@ -85,7 +85,7 @@ def test_checks_are_so_far_apart_and_the_first_never_later_than_the_spread(word:
 @given(st.from_regex(r"[a-z0-9-]{1,40}", fullmatch=True))
 def test_a_configuration_takes_the_names_that_a_repository_has(name: str) -> None:
     found = translate(f"variant: orlop\nversion: 1.0.0\nupdate: {{channel: '{name}', group: '{name}'}}\n".encode())
-    assert (found.ignition is not None) == bool(NAME.fullmatch(name))
+    assert (found.ignition is not None) == is_channel(name)
 
 
 def test_without_a_file_the_defaults_count(tmp_path: Path) -> None:
@@ -100,50 +100,58 @@ def test_without_a_file_the_defaults_count(tmp_path: Path) -> None:
     [
         ("", "format is missing"),
         ("format = 2", "format is 2, and this version of Orlop reads format 1"),
-        ("format = true", "format is no whole number"),
-        ("format = 1\nchanel = 'beta'", "chanel is unknown here; known are format, channel"),
-        ("format = 1\nchannel = 'Beta'", "channel: 'Beta' is no name"),
-        ("format = 1\nchannel = 7", "channel is no text"),
-        ("format = 1\ngroup = ''", "group: '' is no name"),
-        ("format = 1\nchannel = '1st'", "channel: '1st' is no name"),
-        (f"format = 1\nchannel = '{'a' * 32}'", "is no name"),
-        ("format = 1\npin = '20261301.1'", "pin is '20261301.1', must be a version"),
-        ("format = 1\nurls = 'https://a.example'", "urls is no list"),
-        ("format = 1\nurls = [1]", "urls[0] is no text"),
-        ("format = 1\nurls = ['ftp://a.example']", "urls: 'ftp://a.example' is nowhere to fetch from"),
-        ("format = 1\nurls = ['https://']", "'https://' is nowhere to fetch from"),
-        ("format = 1\nurls = ['http://u:secret@[bad']", "urls: '[bad' is nowhere to fetch from: the address in"),
-        ("format = 1\nurls = ['http://h:99999/']", "the port is no number up to 65535"),
+        ("format = true", "format must be a whole number"),
+        ("format = 1\nchanel = 'beta'", "chanel is unknown here; known are channel"),
+        ("format = 1\nchannel = 'Beta'", "channel must be a small letter, then at most 30"),
+        ("format = 1\nchannel = 7", "channel must be text"),
+        ("format = 1\ngroup = ''", "small letters, digits and -, not ''"),
+        ("format = 1\nchannel = '1st'", "targets, snapshot, timestamp, not '1st'"),
+        (f"format = 1\nchannel = '{'a' * 32}'", "channel must be a small letter"),
+        ("format = 1\npin = '20261301.1'", "pin must be a version such as 20261123.1, not '20261301.1'"),
+        ("format = 1\nurls = 'https://a.example'", "urls must be a list"),
+        ("format = 1\nurls = [1]", "urls[0] must be text"),
+        ("format = 1\nurls = ['ftp://a.example']", "urls[0] must be http://…, https://… or file:///FOLDER"),
+        ("format = 1\nurls = ['https://']", "or file:///FOLDER: it names no host"),
+        ("format = 1\nurls = ['http://u:secret@[bad']", "or file:///FOLDER: the address in"),
+        ("format = 1\nurls = ['http://h:99999/']", "the port must be a number up to 65535"),
         ("format = 1\nurls = ['http://h/é']", "it holds a space or a character beyond ASCII"),
         ("format = 1\nurls = ['http://a..b/']", "a part of the host name is empty"),
         ("format = 1\nurls = ['file:///a%00b']", "it holds a character that cannot be in a name"),
         ("format = 1\nproxy = 'http://[bad'", "the address in brackets is malformed"),
-        ("format = 1\nproxy = 'http://h:99999'", "the port is no number up to 65535"),
-        ("format = 1\n[lock]\nurl = 'http://[bad'", "is no lock service: the address in brackets is malformed"),
-        ("format = 1\n[lock]\nurl = 'http://h:99999'", "is no lock service: the port is no number up to 65535"),
-        ("format = 1\n[lock]\nurl = 'http://höst'", "is no lock service: it holds a space or a character beyond ASCII"),
-        ("format = 1\nproxy = 'https://a:s@b.example'", "proxy: 'https://b.example' is none"),
-        ("format = 1\nproxy = 'http://'", "proxy: 'http://' is none: it names no host"),
-        ("format = 1\nno_proxy = ['a, b']", "no_proxy: 'a, b' is no host"),
-        ("format = 1\nbandwidth = 5", "bandwidth is no text"),
-        ("format = 1\nbandwidth = '9k'", "bandwidth: '9k' cannot be"),
-        ("format = 1\nbandwidth = '2G'", "bandwidth: '2G' cannot be"),
-        ("format = 1\ncheck_every = 5", "check_every is no text"),
-        ("format = 1\ncheck_every = '5 min'", "check_every: '5 min' is no length of time"),
-        ("format = 1\ncheck_every = '9s'", "check_every: 9s cannot be"),
-        ("format = 1\ncheck_every = '5h'", "check_every: 5h cannot be"),
-        ("format = 1\nstrategy = 'now'", "strategy: 'now' is none"),
-        ("format = 1\nstrategy = 'window'", "the strategy `window` needs a window"),
+        ("format = 1\nproxy = 'http://h:99999'", "the port must be a number up to 65535"),
+        ("format = 1\n[lock]\nurl = 'http://[bad'", "lock.url must be http://… or https://…: the address in"),
+        ("format = 1\n[lock]\nurl = 'http://h:99999'", "or https://…: the port must be a number up to 65535"),
+        ("format = 1\n[lock]\nurl = 'http://höst'", "lock.url must be http://… or https://…: it holds a space"),
+        ("format = 1\nproxy = 'https://a:s@b.example'", "HOST:PORT: the proxy itself is spoken to in http"),
+        ("format = 1\nproxy = 'http://'", "HOST:PORT: it names no host"),
+        ("format = 1\nno_proxy = ['a, b']", "no_proxy[0] must be the name of a host"),
+        ("format = 1\nbandwidth = 5", "bandwidth must be text"),
+        ("format = 1\nbandwidth = '9k'", "bytes a second, from 10k to 99999M, not '9k'"),
+        ("format = 1\nbandwidth = '2G'", "from 10k to 99999M, not '2G'"),
+        ("format = 1\ncheck_every = 5", "check_every must be text"),
+        ("format = 1\ncheck_every = '5 min'", "a number and s, m or h, from 10s to 4h, not '5 min'"),
+        ("format = 1\ncheck_every = '9s'", "from 10s to 4h, not '9s'"),
+        ("format = 1\ncheck_every = '5h'", "from 10s to 4h, not '5h'"),
+        ("format = 1\nurls = ['http://a/', 'http://a/']", "urls[1] is there twice"),
+        (f"format = 1\nurls = {[f'http://a/{n}' for n in range(17)]}", "urls has 17 entries, at most 16 are read"),
+        ("format = 1\nchannel = 'targets'", "none of root, targets, snapshot, timestamp, not 'targets'"),
+        ("format = 1\n[window]\nstart = '2:00'\nminutes = 5", "a time as in `02:30`, not '2:00'"),
+        ("format = 1\n[window]\nstart = '02:00'\nminutes = 10081", "window.minutes must be 1 to 10080 minutes"),
+        ("format = 1\n[window]\nstart = '02:00'\nminutes = true", "window.minutes must be a whole number"),
+        ("format = 1\n[window]\nstart = '02:00'\nminutes = 5\ndays = ['Sat']", "days[0] must be one of mon, tue"),
+        ("format = 1\nlock = 5", "lock must be an object"),
+        ("format = 1\nstrategy = 'now'", "strategy must be one of immediate, window, off, not 'now'"),
+        ("format = 1\nstrategy = 'window'", "strategy cannot be window without a window"),
         ("format = 1\n[window]\nminutes = 5", "window.start is missing"),
-        ("format = 1\n[window]\nstart = '2 pm'\nminutes = 5", "'2 pm' is no time of day"),
-        ("format = 1\n[window]\nstart = '02:00'\nminutes = 0", "a reboot window of 0 minutes cannot be"),
-        ("format = 1\n[window]\nstart = '02:00'\nminutes = 5\ntimezone = 'Mars/A'", "there is no time zone 'Mars/A'"),
+        ("format = 1\n[window]\nstart = '2 pm'\nminutes = 5", "a time as in `02:30`, not '2 pm'"),
+        ("format = 1\n[window]\nstart = '02:00'\nminutes = 0", "must be 1 to 10080 minutes, not 0"),
+        ("format = 1\n[window]\nstart = '02:00'\nminutes = 5\ntimezone = 'Mars/A'", "or Europe/Berlin, not 'Mars/A'"),
         ("format = 1\n[window]\nstart = '02:00'\nminutes = 5\nend = '3'", "window.end is unknown here; known are days"),
         ("format = 1\n[lock]\ngroup = 'a'", "lock.url is missing"),
-        ("format = 1\n[lock]\nurl = 'lock.example'", "'lock.example' is no lock service"),
-        ("format = 1\n[lock]\nurl = 'http://a.example'\ngroup = 'a b'", "'a b' is no group of a lock"),
-        ("format = 1\nformat = 1", "it is no TOML"),
-        ("x" * (1 << 16) + "x", "it has more than 65536 bytes"),
+        ("format = 1\n[lock]\nurl = 'lock.example'", "https://…: it must begin"),
+        ("format = 1\n[lock]\nurl = 'http://a.example'\ngroup = 'a b'", "lock.group must be letters"),
+        ("format = 1\nformat = 1", "it is not TOML"),
+        ("x" * (1 << 18) + "x", "it has more than 262144 bytes"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_named_and_nothing_of_the_file_counts(tmp_path: Path, text: str, said: str) -> None:

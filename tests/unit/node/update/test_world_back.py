@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from orlop.errors import BadInput
-from orlop.model.boot import Uki
-from orlop.model.decide import Settings
-from orlop.model.memory import BY_HAND
-from orlop.model.reboot import Off
-from orlop.model.update import Healthy, Idle, Reverted, Staged, Target
-from orlop.node.update.verity import Damaged
-from tests.simulators.world import World
+from orlop.model.update.boot import Uki
+from orlop.model.update.decide import Settings
+from orlop.model.update.memory import BY_HAND
+from orlop.model.update.reboot import Off
+from orlop.model.update.state import Healthy, Idle, Reverted, Staged, Target
+from orlop.node.update.slot.verity import Damaged
+from simulators.world import World
 from tests.unit.node.update.worlds import FIRST, SECOND, THIRD, V1, V2, V3, OneSlot, idle, rot, second_runs
 
 

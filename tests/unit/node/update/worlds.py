@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from orlop.model.update import Idle
-from orlop.model.version import Version
-from orlop.node.update.engine import RebootLock
-from orlop.node.update.fleetlock import Refused
-from tests.simulators.releases import release
-from tests.simulators.world import World
+from orlop.model.update.state import Idle
+from orlop.model.words.version import Version
+from orlop.node.update.fleetlock import LockRefused
+from orlop.node.update.outside import RebootLock
+from simulators.releases import release
+from simulators.world import World
 
 V1, V2, V3 = (Version.parse(f"2026120{n}.1") for n in (1, 2, 3))
 FIRST = release(str(V1), blocks=64)
@@ -37,7 +37,7 @@ class OneSlot:
 
     def take(self) -> None:
         if self.holder not in ("", "me"):
-            raise Refused(f"{self.holder} holds the lock")
+            raise LockRefused(f"{self.holder} holds the lock")
         self.holder = "me"
         self.said.append("taken")
 

@@ -1,0 +1,1 @@
+"""`orlop cluster`: a cluster of machines."""

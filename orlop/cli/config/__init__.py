@@ -1,0 +1,1 @@
+"""`orlop config`: configurations, from Butane to what a machine makes of them."""

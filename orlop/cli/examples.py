@@ -1,0 +1,110 @@
+"""Examples of every command: its help ends with them, and so does its page of the manual.
+
+Invariant (a test): every command has one, every example is a valid call, and none is too long to be pasted whole.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+EXAMPLES = {
+    "up": ("up",),
+    "down": ("down",),
+    "lab": ("lab up --nodes 3 --kind container", "lab status", "lab down"),
+    "lab up": (
+        "lab up --nodes 3 --name three",
+        "lab up --kind container --nodes 5 --name five",
+        "lab up --config machine.bu --publish 8080:80",
+        "lab up --saved ready --name try",
+    ),
+    "lab down": ("lab down", "lab down --name three", "lab down --all"),
+    "lab list": ("lab list", "lab list --json"),
+    "lab status": ("lab status", "lab status --name three --json"),
+    "lab exec": ("lab exec n1", "lab exec n1 -- podman ps", "lab exec n2 --name three -- journalctl -b"),
+    "lab console": ("lab console n1",),
+    "lab logs": ("lab logs n1", "lab logs n1 --follow"),
+    "lab power-cut": ("lab power-cut n1",),
+    "lab cut": ("lab cut n1",),
+    "lab heal": ("lab heal n1",),
+    "lab reconfigure": ("lab reconfigure n1 --config machine.bu",),
+    "lab start": ("lab start n1",),
+    "lab restart": ("lab restart n1",),
+    "lab push": ("lab push", "lab push n1 n2 --name three", "lab push --dry-run"),
+    "lab save": ("lab save ready",),
+    "lab saved": ("lab saved", "lab saved --json"),
+    "lab saved rm": ("lab saved rm ready",),
+    "image": ("image build", "image list"),
+    "image build": ("image build", "image build --root release/root.json"),
+    "image inspect": ("image inspect", "image inspect 20261201.1 --json"),
+    "image diff": ("image diff 20261201.1 20261202.1",),
+    "image list": ("image list", "image list --json"),
+    "image rm": ("image rm 20261201.1",),
+    "node": ("node status n1", "node update n1"),
+    "node status": ("node status n1", "node status core@192.0.2.7 --key ~/.ssh/id_ed25519"),
+    "node update": ("node update n1", "node update n1 --to 20261202.1 --from release/repo"),
+    "node rollback": ("node rollback n1",),
+    "node hold": ("node hold n1 'until the audit is over'",),
+    "node unhold": ("node unhold n1",),
+    "node denylist": ("node denylist n1", "node denylist n1 --allow 20261202.1"),
+    "node diff": ("node diff n1", "node diff n1 --json"),
+    "node reset": ("node reset n1", "node reset n1 --keep /var/lib/app --yes"),
+    "config": ("config check machine.bu", "config simulate machine.bu"),
+    "config build": ("config build machine.bu", "config build machine.bu -o machine.ign --strict"),
+    "config check": ("config check machine.bu", "config check *.bu --json"),
+    "config simulate": ("config simulate machine.bu", "config simulate new.bu --against old.bu"),
+    "config reference": ("config reference",),
+    "cluster": ("cluster new demo --at 10.0.0.11", "cluster status n1"),
+    "cluster new": ("cluster new demo --at 10.0.0.11 --at 10.0.0.12", "cluster new one --servers 1 -o one"),
+    "cluster token": ("cluster token demo", "cluster token demo --hours 1"),
+    "cluster status": ("cluster status n1", "cluster status n1 --name cl --json"),
+    "machine": ("machine list n1", "machine cordon n1 n2 --reason 'new disk'"),
+    "machine list": ("machine list n1", "machine list n1 --name cl --json"),
+    "machine show": ("machine show n1 n2",),
+    "machine cordon": ("machine cordon n1 n2 --reason 'new disk'",),
+    "machine uncordon": ("machine uncordon n1 n2",),
+    "machine expel": ("machine expel n1 n3 --reason stolen",),
+    "release": ("release init", "release publish", "release show"),
+    "release init": ("release init", "release init --home desk --channel stable --root-keys 5 --threshold 3"),
+    "release publish": ("release publish", "release publish 20261202.1 --channel alpha --waves fast"),
+    "release promote": ("release promote alpha beta", "release promote beta stable --waves slow"),
+    "release wave": ("release wave stable urgent", "release wave stable 4:1,24:30,72:100"),
+    "release halt": ("release halt stable --reason 'podman loses logs'",),
+    "release resume": ("release resume stable",),
+    "release pull-back": ("release pull-back stable --reason 'loses data'",),
+    "release floor": ("release floor stable 20261202.1 --reason 'new file system'",),
+    "release dead-end": ("release dead-end stable 20261202.1 --reason 'cannot update'",),
+    "release secure": ("release secure stable 20261202.1",),
+    "release renew": ("release renew", "release renew --keys /media/stick"),
+    "release repair": ("release repair 20261202.1 --dry-run",),
+    "release gc": ("release gc --keep 20 --dry-run", "release gc --keep 20"),
+    "release show": ("release show", "release show stable --json"),
+    "release verify": ("release verify", "release verify https://updates.example.org --root root.json"),
+    "release serve": ("release serve", "release serve --host 192.0.2.1 --port 8000"),
+    "release rotate-keys": ("release rotate-keys timestamp snapshot", "release rotate-keys alpha"),
+    "release channel": ("release channel add nightly",),
+    "release channel add": ("release channel add nightly",),
+    "release channel remove": ("release channel remove nightly --dry-run",),
+    "release key": ("release key new root-anna",),
+    "release key new": ("release key new root-anna --out /media/stick",),
+    "release key command": ('release key command hsm "$(cat hsm.hex)" -- sign',),
+    "release key public": ("release key public root-anna.key",),
+    "release key passphrase": ("release key passphrase release/keys/*.key",),
+    "release root": ("release root show", "release root sign"),
+    "release root show": ("release root show", "release root show root.draft.json --root root.json"),
+    "release root sign": ("release root sign", "release root sign root.draft.json --keys /media/stick"),
+    "release root apply": ("release root apply",),
+    "release root renew": ("release root renew --dry-run", "release root renew"),
+    "sdk": ("sdk status", "sdk make"),
+    "sdk make": ("sdk make",),
+    "sdk status": ("sdk status", "sdk status --json"),
+    "sdk run": ("sdk run -- qemu-system-x86_64 --version",),
+}
+
+
+def illustrated(command: Any, path: str) -> Any:
+    """The command, or group and all below it, with its examples at the end of its help."""
+    for name, each in getattr(command, "commands", {}).items():
+        illustrated(each, f"{path} {name}".strip())
+    if examples := EXAMPLES.get(path):
+        command.epilog = "\n\n".join(("Examples:", *(f"orlop {example}" for example in examples)))
+    return command

@@ -1,0 +1,1 @@
+"""`orlop image`: building the operating system, and looking into it."""

@@ -1,0 +1,1 @@
+"""`orlop lab`: machines on this computer."""

@@ -1,0 +1,1 @@
+"""`orlop machine …`: the machines of a cluster."""

@@ -1,0 +1,1 @@
+"""`orlop node`: one machine."""

@@ -1,0 +1,1 @@
+"""`orlop release`: the signed repository that machines are updated from."""

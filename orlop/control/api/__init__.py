@@ -1,0 +1,3 @@
+"""The routes of the control API. `routes` is the table: path, method, right, and who answers; the reference page and
+/openapi.json are made from it.
+"""

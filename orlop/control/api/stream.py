@@ -1,0 +1,170 @@
+"""Changes as they come: server-sent events (WHATWG HTML, 9.2), on a plain ASGI coroutine.
+
+    event: state      all keys at once: at the beginning, and whenever what was missed cannot be told
+    event: put        a key is new or other        {"key": …, "value": …}
+    event: gone       a key is there no more       {"key": …}
+    event: bye        the stream ends, and why; `retry` says after how long to come back
+    : alive           every few seconds, so that either side notices when the other is gone
+
+`id` is the revision; a client that comes back says it in Last-Event-ID and misses nothing. Why not Starlette's
+StreamingResponse: it costs two tasks and 18 KB more for each of a thousand streams. Invariants: a stream ends when the
+caller's certificate does, or when the caller is expelled; one that does not read is cut off, not waited for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from starlette.requests import Request
+from starlette.types import Receive, Scope, Send
+
+from orlop.control import problems
+from orlop.control.api.asked import Control, allow, log, problem_response, who
+from orlop.control.hub import Bye, Hub, Listener, Resync, Told, Word
+from orlop.control.problems import ApiProblem
+from orlop.errors import BadInput, OrlopError
+from orlop.model.cluster.access import Caller, Right
+from orlop.model.cluster.names import EXPELLED, MACHINES, STATE
+from orlop.store.protocol import StoreEntry
+
+ALIVE_SECONDS = 10.0
+SEND_SECONDS = 20.0  # after which somebody who does not read is cut off
+RETRY_MS = 1000
+
+
+class Stream:
+    """An ASGI application. `right`: what it takes; `wants`: from a machine's name, which keys it is told of."""
+
+    def __init__(self, control: Control, right: Right, wants: Callable[[str], Callable[[str], bool]]) -> None:
+        self._control, self._right, self._wants = control, right, wants
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        try:
+            caller = await who(self._control, request)
+            await allow(self._control, request, caller, self._right)
+            assert caller is not None
+            last = _last(request.headers.get("last-event-id", ""))
+        except ApiProblem as e:
+            await problem_response(e)(scope, receive, send)
+            return
+        except OrlopError as e:
+            await problem_response(problems.of(e))(scope, receive, send)
+            return
+        await self._tell(request, caller, last, send)
+
+    async def _tell(self, request: Request, caller: Caller, last: int, send: Send) -> None:
+        machine = str(request.path_params.get("machine", ""))
+        peer = request.scope.get("state", {})
+        headers = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-store")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        with self._control.hub.listening(self._wants(machine), last) as listener:
+            gone = asyncio.ensure_future(_gone(request))
+            telling = asyncio.ensure_future(self._words(listener, caller, peer.get("until"), send))
+            try:
+                await asyncio.wait({gone, telling}, return_when=asyncio.FIRST_COMPLETED)
+            finally:  # also when the server ends this request itself
+                for task in (gone, telling):
+                    task.cancel()
+                outcome = (await asyncio.gather(gone, telling, return_exceptions=True))[1]
+        if isinstance(outcome, TimeoutError) and (abort := peer.get("abort")):
+            abort()  # closing would wait for what it does not read
+        elif isinstance(outcome, Exception) and not isinstance(outcome, OSError):
+            log.error("a stream of %s ended by a defect", caller.called, exc_info=outcome)
+        elif outcome is None:
+            with suppress(OSError):
+                await send({"type": "http.response.body", "body": b""})
+
+    async def _words(self, listener: Listener, caller: Caller, until: float | None, send: Send) -> None:
+        """Until the stream has its end. Raises TimeoutError when the other end does not read."""
+        words = listener.words()
+        waiting = asyncio.ensure_future(anext(words))
+        try:
+            while True:
+                now = self._control.clock().timestamp()
+                if until is not None and now >= until:
+                    return await _send(send, _said(Bye("your certificate has ended")))
+                pause = min(ALIVE_SECONDS, until - now) if until is not None else ALIVE_SECONDS
+                done, _ = await asyncio.wait({waiting}, timeout=max(pause, 0.0))
+                if not done:
+                    await _send(send, b": alive\n\n")
+                    continue
+                word = waiting.result()
+                await _send(send, _said(word))
+                if isinstance(word, Bye):
+                    return None
+                if _is_out(word, caller):
+                    return await _send(send, _said(Bye("expelled")))
+                waiting = asyncio.ensure_future(anext(words))
+        finally:
+            waiting.cancel()
+            with suppress(asyncio.CancelledError, StopAsyncIteration):
+                await waiting
+            await words.aclose()
+
+
+def own(machine: str) -> Callable[[str], bool]:
+    """A machine is told of its own record, and of its end."""
+    keys = {MACHINES + machine, EXPELLED + machine}
+    return keys.__contains__
+
+
+def all_machines(_: str) -> Callable[[str], bool]:
+    return lambda key: key.startswith(MACHINES)
+
+
+def bye(hub: Hub) -> None:
+    """End all streams: the server stops."""
+    hub.end("this server stops")
+
+
+def _is_out(word: Word, caller: Caller) -> bool:
+    return isinstance(word, Told) and word.change.key == EXPELLED + caller.name and word.change.entry is not None
+
+
+def _said(word: Word) -> bytes:
+    match word:
+        case Told(revision, change):
+            about = {"key": change.key.removeprefix(STATE)}
+            if change.entry is None:
+                return _event("gone", revision, about)
+            return _event("put", revision, about | {"value": _value(change.entry)})
+        case Resync(revision, entries):
+            keys = {entry.key.removeprefix(STATE): _value(entry) for entry in entries}
+            return _event("state", revision, keys)
+        case Bye(reason):
+            # each comes back at a moment of its own
+            retry = int(RETRY_MS * random.uniform(0.5, 2))  # noqa: S311
+            return f"retry: {retry}\n".encode() + _event("bye", 0, {"reason": reason})
+
+
+def _event(name: str, revision: int, data: Any) -> bytes:
+    ident = f"id: {revision}\n" if revision else ""
+    return f"event: {name}\n{ident}data: {json.dumps(data, separators=(',', ':'))}\n\n".encode()
+
+
+def _value(entry: StoreEntry) -> Any:
+    return json.loads(entry.value)
+
+
+async def _send(send: Send, piece: bytes) -> None:
+    async with asyncio.timeout(SEND_SECONDS):
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
+
+
+async def _gone(request: Request) -> None:
+    """Until the client has hung up."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _last(header: str) -> int:
+    """Raises BadInput."""
+    if header and (not header.isascii() or not header.isdigit() or len(header) > 19):
+        raise BadInput("Last-Event-ID must be an id that this stream gave")
+    return int(header or 0)

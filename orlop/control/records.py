@@ -1,0 +1,190 @@
+"""Machines as the store has them: read, joined, cordoned, expelled. Each change and its audit entry are one commit.
+
+Keys (model/cluster/names; all of them written by control alone):
+
+    state/machines/MACHINE    MachineRecord
+    state/expelled/MACHINE    why; goes with its lease when its certificate would have ended
+    reports/MACHINE           MachineReport
+    tokens/revoked/ID         why
+    audit/TIME-…              what somebody did; goes with its lease
+
+Invariant: a machine that was expelled is refused until its last certificate has ended, whatever it shows, and comes
+back only by a new token and a new key.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from orlop.errors import BadInput, Missing, NotAllowed
+from orlop.model.cluster.access import Caller
+from orlop.model.cluster.certificates import MACHINE_LIFE
+from orlop.model.cluster.machine import MachineRecord, MachineReport
+from orlop.model.cluster.names import AUDIT, EXPELLED, MACHINES, REPORTS, REVOKED
+from orlop.model.words.strict import stamp
+from orlop.store.protocol import Conflict, Delete, Expect, Put, Store, StoreEntry, StorePage, Write, everything
+
+AUDIT_LIFE = timedelta(days=90)
+_TRIES = 5  # of a change that somebody else was quicker with
+
+
+@dataclass(frozen=True)
+class KeptMachine:
+    """A record and the revision it was written at: what ETag and If-Match speak of."""
+
+    record: MachineRecord
+    revision: int
+
+
+@dataclass(frozen=True)
+class Deed:
+    """What somebody does, for the audit log. `where`: the address it came from."""
+
+    caller: Caller
+    what: str
+    where: str
+
+    def text(self, now: datetime, result: str) -> bytes:
+        entry = {
+            "at": stamp(now), "who": self.caller.called, "via": self.caller.via, "what": self.what,
+            "from": self.where, "result": result,
+        }  # fmt: skip
+        return json.dumps(entry, separators=(",", ":")).encode()
+
+
+class Records:
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def machine(self, machine: str) -> KeptMachine:
+        """Raises Missing."""
+        entry = await self._store.get(MACHINES + machine)
+        if entry is None:
+            raise Missing(f"there is no machine {machine} in this cluster", hint="orlop machine list shows all")
+        return kept(entry)
+
+    async def machines(self, *, after: str = "", revision: int = 0, limit: int) -> tuple[list[KeptMachine], StorePage]:
+        """A page, in the order of names; the page itself says whether there are more."""
+        last = MACHINES + after if after else ""
+        page = await self._store.page(MACHINES, after=last, revision=revision, limit=limit)
+        return [kept(entry) for entry in page.entries], page
+
+    async def reports(self) -> Mapping[str, MachineReport]:
+        """The last of every machine, by its name. One that cannot be read is left out: it says nothing of others."""
+        page = await everything(self._store, REPORTS)
+        reports = {}
+        for entry in page.entries:
+            try:
+                reports[entry.key.removeprefix(REPORTS)] = MachineReport.read(entry.value)
+            except BadInput:
+                continue
+        return reports
+
+    async def reported(self, machine: str) -> MachineReport | None:
+        """The last of one machine; None when there is none that can be read."""
+        entry = await self._store.get(REPORTS + machine)
+        try:
+            return MachineReport.read(entry.value) if entry else None
+        except BadInput:
+            return None
+
+    async def report(self, report: MachineReport) -> None:
+        await self._store.commit([Put(REPORTS + report.machine, report.text())])
+
+    async def revoked(self, token: str) -> str:
+        """Why a token is taken back; empty when it is not."""
+        entry = await self._store.get(REVOKED + token)
+        return entry.value.decode(errors="replace") if entry else ""
+
+    async def revoke(self, token: str, reason: str, ends: datetime, deed: Deed, now: datetime) -> None:
+        lease = await self._store.grant(max(60, int((ends - now).total_seconds())))
+        await self._commit([Put(REVOKED + token, reason.encode(), lease.id)], [], deed, now)
+
+    async def join(self, record: MachineRecord, deed: Deed, now: datetime) -> MachineRecord:
+        """Let a machine in. One that is in already comes back only with the key it has: raises NotAllowed.
+
+        One that lost its key (its disk was wiped) is expelled first, by somebody who knows that it is the same one.
+        """
+        present = await self._store.get(MACHINES + record.machine)
+        if present is not None:
+            known = kept(present).record
+            if known.key != record.key:
+                raise NotAllowed(
+                    f"machine {record.machine} is in the cluster already, as {known.host}, with another key: "
+                    "this is a copy of its disk, or it lost its key",
+                    hint=f"give the copy an identity of its own (orlop node reset); if it lost its key: "
+                    f"orlop machine expel {record.machine}",
+                )
+            return known
+        # it comes back only by what it cannot have kept: another key, and a token made for it since
+        gone = await self._store.get(EXPELLED + record.machine)
+        if gone is not None:
+            out = json.loads(gone.value)
+            if record.key == out.get("key") or record.token == out.get("token"):
+                raise NotAllowed(f"machine {record.machine} was expelled: {out.get('reason')}",
+                                 hint="it comes back with a new token: orlop cluster token")  # fmt: skip
+        writes: list[Write] = [Put(MACHINES + record.machine, record.text())]
+        if gone is not None:
+            writes.append(Delete(EXPELLED + record.machine))
+        await self._commit(writes, [Expect(MACHINES + record.machine, 0)], deed, now)
+        return record
+
+    async def cordon(self, machine: str, reason: str, deed: Deed, now: datetime, *, match: int = 0) -> KeptMachine:
+        """Give it no new work, for this reason; none: give it work again. `match`: the revision somebody has seen.
+
+        Raises Missing, and Conflict when it is another one by now.
+        """
+        for last in range(1, _TRIES + 1):
+            found = await self.machine(machine)
+            if match and found.revision != match:
+                raise Conflict(f"machine {machine} was changed by somebody else", found={machine: found.revision},
+                               hint="look at it again, then decide again")  # fmt: skip
+            made = found.record.cordon(reason)
+            try:
+                where = MACHINES + machine
+                revision = await self._commit([Put(where, made.text())], [Expect(where, found.revision)], deed, now)
+                return KeptMachine(made, revision)
+            except Conflict:
+                if last == _TRIES or match:
+                    raise
+        raise AssertionError("unreachable")
+
+    async def expel(self, machine: str, reason: str, deed: Deed, now: datetime) -> None:
+        """Put it out: its record goes, and its certificate is refused for as long as it would be good."""
+        found = await self.machine(machine)
+        lease = await self._store.grant(int(MACHINE_LIFE.total_seconds()))
+        why = json.dumps({"reason": reason, "key": found.record.key, "token": found.record.token})
+        writes: list[Write] = [
+            Put(EXPELLED + machine, why.encode(), lease.id),
+            Delete(MACHINES + machine),
+            Delete(REPORTS + machine),
+        ]
+        await self._commit(writes, [Expect(MACHINES + machine, found.revision)], deed, now)
+
+    async def audit(self, *, after: str = "", limit: int) -> tuple[list[dict[str, Any]], str]:
+        """A page of what was done, oldest first, and where the next one begins; "" when it is the last."""
+        page = await self._store.page(AUDIT, after=AUDIT + after if after else "", limit=limit)
+        entries = [json.loads(entry.value) for entry in page.entries]
+        return entries, page.entries[-1].key.removeprefix(AUDIT) if page.more else ""
+
+    async def note(self, deed: Deed, result: str, now: datetime) -> None:
+        """Something that was refused, or that changes nothing in the store."""
+        await self._store.commit([await self._entry(deed, result, now)])
+
+    async def _commit(self, writes: Sequence[Write], expect: Sequence[Expect], deed: Deed, now: datetime) -> int:
+        return await self._store.commit([*writes, await self._entry(deed, "done", now)], expect)
+
+    async def _entry(self, deed: Deed, result: str, now: datetime) -> Put:
+        lease = await self._store.grant(int(AUDIT_LIFE.total_seconds()))
+        # in the order of time, and never the same for two of one second
+        return Put(f"{AUDIT}{stamp(now)}-{secrets.token_hex(8)}", deed.text(now, result), lease.id)
+
+
+def kept(entry: StoreEntry) -> KeptMachine:
+    """Raises BadInput."""
+    return KeptMachine(MachineRecord.read(entry.value), entry.modified)

@@ -1,0 +1,1 @@
+"""What is in an image: its components with their licences, its files, and what differs between two."""

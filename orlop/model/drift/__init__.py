@@ -1,0 +1,1 @@
+"""What a machine has beyond its image and its configuration."""

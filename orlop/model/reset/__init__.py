@@ -1,0 +1,1 @@
+"""Starting over: what a factory reset keeps."""

@@ -1,0 +1,46 @@
+"""Start `orlop-agent`. What is wrong with the settings stays so until the next boot: it is said, and that is all."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from orlop.cluster.settings import load
+from orlop.errors import Missing, OrlopError
+from orlop.model.cluster.names import AGENT_STATE, AGENT_STATUS, SERVER_TOKEN, TOKEN_PLACE
+from orlop.node.agent.facts import MachineFacts
+from orlop.node.agent.keys import MachineKeys
+from orlop.node.agent.loop import AgentLoop, AgentOutside
+
+NO_TOKEN = "none"  # noqa: S105  what the unit hands over when the configuration has no token
+
+
+def token() -> str:
+    """A worker's from its configuration; a server's from its own control plane. Raises Missing."""
+    folder = os.environ.get("CREDENTIALS_DIRECTORY", "")
+    handed = Path(folder) / Path(TOKEN_PLACE).name
+    places = [handed, Path(SERVER_TOKEN)] if folder else [Path(SERVER_TOKEN)]
+    for place in places:
+        try:
+            text = place.read_text().strip()
+        except OSError:
+            continue
+        if text != NO_TOKEN:
+            return text
+    raise Missing("there is no token to join with yet", hint="a server's is made by its control plane")
+
+
+def main() -> int:
+    try:
+        settings = load()
+        facts = MachineFacts()
+        outside = AgentOutside(facts, MachineKeys(Path(AGENT_STATE)), Path(AGENT_STATUS), token)
+        AgentLoop(outside, settings.name, settings.servers).run()
+    except OrlopError as e:
+        print(f"this machine takes no part in its cluster: {e.message} ({e.hint})", file=sys.stderr, flush=True)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,209 @@
+"""`orlop-agent`: join when there is no certificate, report, renew, and listen to what is decided about this machine.
+
+    no certificate ──token──→ join ──→ report every half minute ──a third of its life over──→ renew
+                     ↑                       │
+                     └──expelled: new key ───┘   (only when there is another token than it came in by)
+
+What is decided comes by a stream, in a thread of its own; it is written where others on the machine read it,
+AGENT_STATUS. Invariants: what fails is said once, and tried again at a moment of the machine's own; the pause grows to
+a minute when nobody answers, so that a thousand machines do not meet at a server that has just come back.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from orlop.errors import BadInput, Missing, OrlopError
+from orlop.files import write_atomic
+from orlop.model.cluster.machine import REPORT_SECONDS
+from orlop.model.cluster.names import CONTROL_PORT
+from orlop.model.cluster.token import parse
+from orlop.model.words.line import line
+from orlop.net.errors import Unreachable
+from orlop.net.notify import notify
+from orlop.node.agent.control import ControlClient, RefusedByCluster, trusted_ca
+from orlop.node.agent.facts import MachineFacts
+from orlop.node.agent.keys import MachineKeys, trusting
+
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
+REFUSED_PAUSE = 60.0  # people must do something first
+LOOK_AT_LIFE_SECONDS = 3600.0
+
+
+@dataclass
+class AgentState:
+    """What others on the machine may know. `decided`: the machine's record, as it was last heard."""
+
+    cluster: str
+    machine: str
+    joined: bool = False
+    connected: bool = False
+    why: str = "it has not asked yet"
+    decided: dict[str, Any] = field(default_factory=dict)
+
+    def text(self) -> str:
+        return json.dumps(self.__dict__) + "\n"
+
+
+@dataclass
+class AgentOutside:
+    """Everything the loop needs of the world: the token it may join with, who it asks, and the time."""
+
+    facts: MachineFacts
+    keys: MachineKeys
+    status: Path
+    token: Callable[[], str]
+    port: int = CONTROL_PORT
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    wait: Callable[[float], Any] = time.sleep
+    say: Callable[[str], None] = lambda text: print(line(text, 1000), flush=True)
+    random: Callable[[float, float], float] = random.uniform
+
+
+class AgentLoop:
+    def __init__(self, outside: AgentOutside, cluster: str, servers: tuple[str, ...]) -> None:
+        self._outside, self._servers = outside, servers
+        self.state = AgentState(cluster, outside.facts.machine())
+        self._lock = threading.Lock()
+        self._pause = FIRST_PAUSE
+        self._looked_at_life = -LOOK_AT_LIFE_SECONDS
+        self._stop = threading.Event()
+        self._listener: threading.Thread | None = None
+
+    def run(self) -> None:
+        """For ever."""
+        notify("READY=1")
+        while True:
+            pause = self.turn()
+            notify("WATCHDOG=1")
+            self._outside.wait(pause)
+
+    def turn(self) -> float:
+        """One try of what is next; after how many seconds to look again."""
+        try:
+            if not self._outside.keys.has_certificate:
+                self._join()
+            self._renew()
+            self._report()
+            self._listen()
+        except RefusedByCluster as e:
+            return self._refused(e)
+        except (OrlopError, OSError) as e:
+            why = e.message if isinstance(e, OrlopError) else f"{e.filename or 'a file'}: {e.strerror}"
+            self._tell(connected=False, why=why)
+            pause, self._pause = self._pause, min(self._pause * 2, LONGEST_PAUSE)
+            return self._outside.random(pause / 2, pause)
+        self._pause = FIRST_PAUSE
+        self._tell(joined=True, connected=True, why="")
+        return self._outside.random(REPORT_SECONDS * 0.8, REPORT_SECONDS * 1.2)
+
+    def _join(self) -> None:
+        outside = self._outside
+        token = parse(outside.token())
+        ca = trusted_ca(self._servers, outside.port, token)
+        wish = {
+            "token": str(token), "machine": self.state.machine, "host": outside.facts.host(),
+            "public_key": outside.keys.public_key(),
+        }  # fmt: skip
+        answer = ControlClient(self._servers, outside.port, trusting(ca)).ask("POST", "/v1/join", wish)
+        outside.keys.keep(_field(answer, "certificate"), ca)
+        outside.keys.remember(token.id)
+        outside.say(f"this machine has joined cluster {self.state.cluster} as {self.state.machine}")
+
+    def _renew(self) -> None:
+        """When it is due. While nobody answers the old one is used, for as long as it is good."""
+        outside, monotonic = self._outside, time.monotonic()
+        if monotonic - self._looked_at_life < LOOK_AT_LIFE_SECONDS:
+            return
+        if why := outside.keys.life().due(outside.now()):
+            body = {"public_key": outside.keys.public_key()}
+            answer = self._client().ask("POST", f"/v1/machines/{self.state.machine}/certificate", body)
+            outside.keys.keep(_field(answer, "certificate"), _field(answer, "ca"))
+            outside.say(f"the machine's certificate is made anew: {why}")
+        self._looked_at_life = monotonic
+
+    def _report(self) -> None:
+        report = self._outside.facts.report(self._outside.now())
+        self._client().ask("PUT", f"/v1/machines/{self.state.machine}/report", report.shown())
+
+    def _client(self) -> ControlClient:
+        return ControlClient(self._servers, self._outside.port, self._outside.keys.context())
+
+    def _refused(self, e: RefusedByCluster) -> float:
+        """Expelled, or never let in. With a token it may come back as somebody new; else people must act."""
+        self._tell(joined=False, connected=False, why=f"the cluster refuses this machine: {e.message}")
+        if e.status == 403 and self._outside.keys.has_certificate and self._may_join():
+            self._outside.keys.forget()
+        return self._outside.random(REFUSED_PAUSE * 0.8, REFUSED_PAUSE * 1.2)
+
+    def _may_join(self) -> bool:
+        """Whether there is a token that this machine has not come in by: somebody gave it a newer file."""
+        try:
+            return parse(self._outside.token()).id != self._outside.keys.came_by()
+        except (BadInput, Missing):
+            return False
+
+    def _listen(self) -> None:
+        if self._listener is None or not self._listener.is_alive():
+            self._listener = threading.Thread(target=self._listening, daemon=True)
+            self._listener.start()
+
+    def _listening(self) -> None:
+        """Until the stream ends; the next turn begins another one."""
+        try:
+            with self._client().stream(f"/v1/watch/machines/{self.state.machine}", "") as lines:
+                for name, data in events(lines):
+                    if name == "bye":
+                        return
+                    self._hear(name, data)
+        except (OrlopError, OSError):
+            return  # the reports say who is away; here there is nothing to add
+
+    def _hear(self, name: str, data: Any) -> None:
+        own = f"machines/{self.state.machine}"
+        if name == "state":
+            self._tell(decided=data.get(own) or {})
+        elif name == "put" and data.get("key") == own:
+            self._tell(decided=data.get("value") or {})
+
+    def _tell(self, **changes: Any) -> None:
+        with self._lock:
+            before = self.state.text()
+            if (why := changes.get("why")) and why != self.state.why:
+                self._outside.say(why)
+            for name, value in changes.items():
+                setattr(self.state, name, value)
+            if self.state.text() != before or not self._outside.status.exists():
+                write_atomic(self._outside.status, self.state.text(), mode=0o644)
+
+
+def events(lines: Any) -> Any:
+    """Name and data of each event of a stream of lines; comments and what is not JSON are skipped."""
+    name, data = "", ""
+    for raw in lines:
+        text = raw.decode(errors="replace").rstrip("\r")
+        if not text:
+            with suppress(ValueError):
+                if name:
+                    yield name, json.loads(data or "null")
+            name, data = "", ""
+        elif text.startswith("event: "):
+            name = text.removeprefix("event: ")
+        elif text.startswith("data: "):
+            data += text.removeprefix("data: ")
+
+
+def _field(answer: Any, name: str) -> str:
+    value = answer.get(name) if isinstance(answer, dict) else None
+    if not isinstance(value, str) or not value:
+        raise Unreachable(f"the control API answers without {name}")
+    return value

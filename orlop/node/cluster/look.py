@@ -1,0 +1,117 @@
+"""One look at the cluster: this machine, what the members say, and which of them answer.
+
+Lifetime: a `Looker` lives as long as the program: it knows since when a member has been silent. That is forgotten when
+the program starts anew, so a member is never thought gone too early.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from urllib.parse import urlsplit
+
+from orlop.errors import OrlopError
+from orlop.model.cluster.member import ClusterView, Member, Myself
+from orlop.model.cluster.names import CANDIDATES, PEER_PORT, SIZE_KEY, SIZES, STORE_PORT
+from orlop.node.cluster.etcd import SECONDS, Endpoint, MemberSaid
+
+LOCAL = "127.0.0.1"
+_ASKERS = 4
+
+
+@dataclass(frozen=True)
+class Look:
+    """`through`: who has a quorum behind it and may be asked to change something. `said`: by member's id. `has_size`:
+    the store says how large it is to be. `cluster`: what etcd calls it, 0 when nobody says.
+    """
+
+    view: ClusterView
+    through: Endpoint | None = None
+    said: Mapping[int, MemberSaid] = field(default_factory=dict)
+    has_size: bool = False
+    cluster: int = 0
+
+
+class Looker:
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, *, port: int = STORE_PORT, peers: int = PEER_PORT
+    ) -> None:
+        self._clock, self._port, self._peers = clock, port, peers
+        self._silent_since: dict[int, float] = {}
+
+    def look(self, me: Myself, others: Sequence[str], context: ssl.SSLContext, size: int) -> Look:
+        """`me` as far as it is known without asking; `others`: addresses of other servers; `size`: when the store does
+        not say. Raises nothing: who does not answer is not there.
+        """
+        own = _said(self._endpoint(LOCAL, context))
+        me = replace(me, is_running=own is not None)
+        hosts = [LOCAL, *others] if own is not None and not own.is_learner else list(others)
+        stranger = ""
+        for endpoint in (self._endpoint(host, context) for host in hosts):
+            try:
+                found = endpoint.members()
+                if me.cluster not in (0, found.cluster):
+                    stranger = endpoint.host
+                    continue
+                written = endpoint.get(SIZE_KEY)
+                waiting = frozenset(endpoint.below(CANDIDATES))
+            except OrlopError:
+                continue
+            has_size = written is not None and written.isdigit() and int(written) in SIZES
+            members = found.members
+            said = self._ask(members, me, own, context)
+            leader = next((s.leader for s in said.values() if s.leader), 0)
+            silent = self._silence(members, said)
+            view = ClusterView(me, int(written) if has_size and written else size, members, leader, silent, waiting)
+            return Look(view, endpoint, said, has_size, found.cluster)
+        if me.may_form and own is None:
+            # a member without a quorum does not answer clients, but it does listen for its peers
+            stranger = stranger or next((host for host in others if self._listens(host)), "")
+        return Look(ClusterView(me, size=size, stranger=stranger), said={own.member: own} if own else {})
+
+    def _ask(
+        self, members: Iterable[Member], me: Myself, own: MemberSaid | None, context: ssl.SSLContext
+    ) -> dict[int, MemberSaid]:
+        """What each says of itself, all asked at once; the one that is here has been asked."""
+        found = {own.member: own} if own else {}
+        others = [m for m in members if m.id not in found and m.is_started and m.peer != me.peer]
+
+        if others:
+            with ThreadPoolExecutor(_ASKERS) as pool:
+                found |= {
+                    m.id: s
+                    for m, s in zip(
+                        others, pool.map(_said, [self._endpoint(host_of(m), context) for m in others]), strict=True
+                    )
+                    if s
+                }
+        return found
+
+    def _endpoint(self, host: str, context: ssl.SSLContext) -> Endpoint:
+        return Endpoint(host, context, port=self._port)
+
+    def _listens(self, host: str) -> bool:
+        with suppress(OSError), socket.create_connection((host, self._peers), SECONDS):
+            return True
+        return False
+
+    def _silence(self, members: Iterable[Member], said: Mapping[int, MemberSaid]) -> dict[int, float]:
+        now = self._clock()
+        silent = {m.id: self._silent_since.get(m.id, now) for m in members if m.id not in said}
+        self._silent_since = silent
+        return {id_: now - since for id_, since in silent.items()}
+
+
+def host_of(member: Member) -> str:
+    return urlsplit(member.peer).hostname or ""
+
+
+def _said(endpoint: Endpoint) -> MemberSaid | None:
+    with suppress(OrlopError):
+        return endpoint.status()
+    return None

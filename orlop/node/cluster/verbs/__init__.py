@@ -1,0 +1,1 @@
+"""What the `orlop` command of a machine does about its cluster."""

@@ -1,0 +1,89 @@
+"""`orlop machine`: the machines of the cluster, listed, shown, cordoned, put out. On a server, for root."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import socket
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import quote
+
+from orlop.errors import BadInput
+from orlop.model.cluster.machine import machine_trouble
+from orlop.node.agent.control import ControlClient
+from orlop.node.cluster.admin import control
+
+_COLUMNS = (("MACHINE", "machine"), ("HOST", "host"), ("ROLE", "role"), ("IS", "presence"), ("CORDONED", "cordoned"))
+_DIGITS = 8  # of a machine's name in a list, and the fewest that name one
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    deeds = parser.add_subparsers(dest="deed", required=True, metavar="DEED")
+    listed = deeds.add_parser("list", help="all machines, with what they last reported")
+    listed.add_argument("--json", action="store_true", help="as JSON")
+    for name, about, reason in (
+        ("show", "one machine", False),
+        ("cordon", "give it no new work", True),
+        ("uncordon", "give it work again", False),
+        ("expel", "put it out: its certificate is refused from now on", True),
+    ):
+        deed = deeds.add_parser(name, help=about)
+        deed.add_argument("machine", metavar="MACHINE", help="its name, or the beginning of it, or its host's")
+        if reason:
+            deed.add_argument("--reason", required=True, help="why, for those who ask later")
+
+
+def run(args: argparse.Namespace) -> int:
+    with control(f"root on {socket.gethostname()}") as asked:
+        machines = everything(asked)
+        if args.deed == "list":
+            print(json.dumps({"machines": machines}, indent=1) if args.json else "\n".join(table(machines)))
+            return 0
+        machine = chosen(machines, args.machine)["machine"]
+        where = f"/v1/machines/{machine}"
+        if args.deed == "show":
+            print(json.dumps(asked.ask("GET", where), indent=1))
+        elif args.deed == "expel":
+            asked.ask("DELETE", f"{where}?reason={quote(args.reason)}")
+            print(f"{machine} is out; it comes back only with a new token")
+        else:
+            reason = args.reason if args.deed == "cordon" else ""
+            asked.ask("PUT", f"{where}/cordon", {"reason": reason})
+            print(f"{machine} gets {'no new work' if reason else 'work again'}")
+    return 0
+
+
+def everything(asked: ControlClient) -> list[dict[str, Any]]:
+    machines: list[dict[str, Any]] = []
+    more = ""
+    while True:
+        page = asked.ask("GET", f"/v1/machines?limit=500{more}")
+        machines += page["machines"]
+        if not page.get("continue"):
+            return machines
+        more = f"&continue={quote(page['continue'])}"
+
+
+def chosen(machines: Sequence[dict[str, Any]], word: str) -> dict[str, Any]:
+    """The one machine that `word` names. Raises BadInput when it is none, or several."""
+    found = [m for m in machines if m["host"] == word or (len(word) >= _DIGITS and m["machine"].startswith(word))]
+    if len(found) == 1:
+        return found[0]
+    if not found and not machine_trouble(word):
+        raise BadInput(f"there is no machine {word} in this cluster", hint="orlop machine list shows all")
+    if not found:
+        hint = f"name it by its host, or by {_DIGITS} or more digits of what orlop machine list shows"
+        raise BadInput(f"no machine of this cluster is {word!r}", hint=hint)
+    names = ", ".join(m["machine"] for m in found)
+    raise BadInput(f"{word!r} is {len(found)} machines: {names}", hint="name one of them by its digits")
+
+
+def table(machines: Sequence[dict[str, Any]]) -> list[str]:
+    """For people: a line a machine under a line of titles."""
+    rows = [[title for title, _ in _COLUMNS]]
+    for machine in machines:
+        row = [str(machine.get(name) or "-") for _, name in _COLUMNS]
+        rows.append([row[0][:_DIGITS], *row[1:]])
+    widths = [max(len(row[n]) for row in rows) for n in range(len(_COLUMNS))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

@@ -1,0 +1,1 @@
+"""What a running machine differs by, taken from its files: `orlop node diff`."""

@@ -1,0 +1,1 @@
+"""Which versions there are for this machine, and where they come from."""

@@ -1,0 +1,1 @@
+"""The disk of an update: partitions, slots, the ESP, and the order of writing them."""

@@ -1,0 +1,1 @@
+"""From an image to a release: blobs, patches, the list of what is in it."""

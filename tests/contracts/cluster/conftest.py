@@ -1,0 +1,14 @@
+from __future__ import annotations
+
+import pytest
+
+from orlop.sdk import tree
+from orlop.steps import Steps
+from orlop.workspace import Workspace
+
+
+@pytest.fixture(scope="session")
+def ws() -> Workspace:
+    found = Workspace.find()
+    tree.ensure(found, Steps())
+    return found

@@ -1,0 +1,150 @@
+"""The agent's own code against the real API: joining, reporting, renewing, being cordoned, being put out."""
+
+from __future__ import annotations
+
+import json
+import stat
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from orlop.model.cluster.certificates import MACHINE_LIFE
+from orlop.node.agent.control import RefusedByCluster, trusted_ca
+from orlop.node.agent.facts import MachineFacts, addresses
+from orlop.node.agent.keys import MachineKeys
+from orlop.node.agent.loop import AgentLoop, AgentOutside
+from tests.contracts.control.served import Identity, ServedControl, signer_of, token_of
+
+BOOT = "0f3c6f0a-31d6-4f6f-8f1e-2c3c8c0e7b11"
+
+
+class OneAgent:
+    """An agent whose machine is a folder, and whose time and token the test sets."""
+
+    def __init__(self, control: ServedControl, folder: Path) -> None:
+        for path, text in {
+            "etc/machine-id": f"{folder.name:0>32}\n",
+            "etc/os-release": 'NAME=Orlop\nIMAGE_VERSION="20261128.1"\n',
+            "proc/sys/kernel/random/boot_id": f"{BOOT}\n",
+            "run/orlop/health.json": json.dumps({"verdict": "good", "boot": BOOT, "reason": ""}),
+        }.items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_text(text)
+        (folder / "var").mkdir()
+        self.folder, self.token, self.said = folder, str(control.token()), list[str]()
+        self.keys = MachineKeys(folder / "var", control.signer.openssl)
+        self.status = folder / "run/status.json"
+        outside = AgentOutside(
+            MachineFacts(folder), self.keys, self.status, lambda: self.token, port=control.port,
+            now=lambda: control.now[0], wait=lambda _: None, say=self.said.append,
+        )  # fmt: skip
+        self.loop = AgentLoop(outside, "test", ("127.0.0.1",))
+
+    @property
+    def machine(self) -> str:
+        return self.loop.state.machine
+
+    def state(self) -> dict[str, object]:
+        found: dict[str, object] = json.loads(self.status.read_text())
+        return found
+
+
+@pytest.fixture
+def agent(control: ServedControl) -> OneAgent:
+    return OneAgent(control, Path(control.folder / "a1"))
+
+
+def until(is_so: Callable[[], bool]) -> None:
+    end = time.monotonic() + 10
+    while not is_so():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_it_joins_reports_and_hears_what_is_decided(control: ServedControl, admin: Identity, agent: OneAgent) -> None:
+    pause = agent.loop.turn()
+    assert 24 <= pause <= 36
+    assert agent.said == [f"this machine has joined cluster test as {agent.machine}"]
+    assert stat.S_IMODE((agent.folder / "var/machine.key").stat().st_mode) == 0o600
+    shown = control.ask("GET", f"/v1/machines/{agent.machine}", admin)[1]
+    assert (shown["presence"], shown["report"]["version"], shown["report"]["boot"]) == ("good", "20261128.1", BOOT)
+    assert agent.state()["joined"] is True
+    until(lambda: control.hub.listeners == 1)
+    control.ask("PUT", f"/v1/machines/{agent.machine}/cordon", admin, {"reason": "disk"})
+    until(lambda: (agent.state()["decided"] or {}).get("cordoned") == "disk")  # type: ignore[attr-defined]
+    key = (agent.folder / "var/machine.key").read_bytes()
+    agent.loop.turn()
+    assert (agent.folder / "var/machine.key").read_bytes() == key and len(agent.said) == 1
+
+
+def test_it_renews_long_before_the_end(control: ServedControl, agent: OneAgent) -> None:
+    today = control.now[0]
+    control.now[0] -= MACHINE_LIFE / 3 + timedelta(minutes=1)  # not later: TLS goes by the real clock
+    agent.token = str(control.token())
+    agent.loop.turn()
+    first = agent.keys.life()
+    control.now[0] = today
+    agent.loop._looked_at_life = -1e9
+    agent.loop.turn()
+    assert agent.keys.life().ends > first.ends
+    assert "a third of its life is over" in agent.said[-1]
+
+
+def test_it_goes_on_asking_when_nobody_answers(control: ServedControl, agent: OneAgent) -> None:
+    agent.loop.turn()
+    control.stop()
+    pauses = [agent.loop.turn() for _ in range(8)]
+    assert pauses[-1] > 25 and max(pauses) <= 60
+    assert agent.state()["connected"] is False and agent.keys.has_certificate  # it keeps what it is
+
+
+def test_an_expelled_one_stays_out_until_it_is_given_a_new_token(
+    control: ServedControl, admin: Identity, agent: OneAgent
+) -> None:
+    agent.loop.turn()
+    control.ask("DELETE", f"/v1/machines/{agent.machine}?reason=stolen", admin)
+    for _ in range(3):
+        agent.loop.turn()
+        assert "was expelled: stolen" in str(agent.state()["why"])
+    assert control.ask("GET", "/v1/machines", admin)[1]["machines"] == []
+    agent.token = str(control.token())
+    agent.loop.turn()  # gives its key up
+    agent.loop.turn()
+    assert agent.state()["joined"] is True
+    assert control.ask("GET", f"/v1/machines/{agent.machine}", admin)[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("spoil", "why"),
+    [
+        (lambda control: str(control.token(timedelta(seconds=-1))), "the token ended at"),
+        (lambda _: "nonsense", "this is not a join token"),
+        (lambda control: str(token_of(signer_of(control.folder / "other", "x"), control.now[0])), "another cluster"),
+    ],
+    ids=["ended", "nonsense", "another cluster's"],
+)
+def test_it_says_why_it_is_not_let_in(
+    control: ServedControl, agent: OneAgent, spoil: Callable[[ServedControl], str], why: str
+) -> None:
+    agent.token = spoil(control)
+    agent.loop.turn()
+    assert why in str(agent.state()["why"]) and agent.state()["joined"] is False
+    agent.loop.turn()
+    assert len(agent.said) == 1  # once
+
+
+def test_a_ca_that_is_not_the_tokens_is_never_believed(control: ServedControl) -> None:
+    foreign = token_of(signer_of(control.folder / "other", "x"), control.now[0] + timedelta(hours=1))
+    with pytest.raises(RefusedByCluster, match="not the one of the token"):
+        trusted_ca(["127.0.0.1"], control.port, foreign)
+
+
+def test_its_addresses_are_those_of_the_kernel() -> None:
+    import subprocess
+
+    said = json.loads(subprocess.run(["ip", "-j", "address"], capture_output=True, check=True).stdout)
+    known = {a["local"] for link in said for a in link["addr_info"] if a["scope"] == "global"}
+    assert set(addresses()) == known

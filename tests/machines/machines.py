@@ -1,0 +1,89 @@
+"""What the machine tests share: the lab, and what its consoles may hold."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from orlop.lab.lab import Lab
+from orlop.lab.machine import Node
+from orlop.lab.plan import LabPlan
+from orlop.machines import console
+from orlop.workspace import Workspace
+from tests.machines.keeping import made
+from tests.machines.saved import settled
+
+LAB = "vmtest"
+VERDICT_SECONDS = 600.0
+
+
+@dataclass
+class Machines:
+    """The shared lab. `begins`: by node, where its console begins to count, else at its first byte; `excused`: by node,
+    stretches of its console where a test caused trouble of these kinds.
+    """
+
+    lab: Lab
+    begins: Mapping[str, int] = field(default_factory=dict)
+    excused: dict[str, list[tuple[int, int, frozenset[str]]]] = field(default_factory=dict)
+
+    @property
+    def n1(self) -> Node:
+        return self.lab.node("n1")
+
+    @property
+    def n2(self) -> Node:
+        return self.lab.node("n2")
+
+    @contextmanager
+    def expect(self, node: Node, *kinds: str) -> Iterator[int]:
+        """Let the block cause trouble of these kinds on the node's console; gives where the stretch begins."""
+        start = node.console_size()
+        try:
+            yield start
+        finally:
+            self.excused.setdefault(node.name, []).append((start, node.console_size(), frozenset(kinds)))
+
+    def trouble(self) -> str:
+        """What is on the consoles and should not be there, as one text; "" when all is well."""
+        return "\n".join(
+            f"{node.name}: {problem.kind}: {problem.text}"
+            for node in self.lab.nodes
+            for text, excused in self._stretches(node)
+            for problem in console.failures(text)
+            if problem.kind not in excused
+        )
+
+    def _stretches(self, node: Node) -> Iterator[tuple[str, frozenset[str]]]:
+        """The node's console in pieces, each with the kinds of trouble that are excused there."""
+        log = node.at.console_log.read_bytes()
+        place = self.begins.get(node.name, 0)
+        for begin, end, kinds in self.excused.get(node.name, []):
+            yield log[place:begin].decode(errors="replace"), frozenset()
+            yield log[begin:end].decode(errors="replace"), kinds
+            place = end
+        yield log[place:].decode(errors="replace"), frozenset()
+
+
+@contextmanager
+def watched(
+    ws: Workspace, plan: LabPlan, *, is_booted: bool = True, on: Collection[str] | None = None
+) -> Iterator[Machines]:
+    """The machines of the plan, healthy. Afterwards their consoles are kept in the logs, and looked through.
+
+    `is_booted`: they boot for this; else they are restored, which is for tests that are not about a first boot, and
+    `on` names those that are on (`saved.restored`).
+    """
+    trouble = ""
+    with made(ws, plan, timeout=VERDICT_SECONDS) if is_booted else settled(ws, plan, on=on) as lab:
+        there = Machines(lab.lab, lab.consoles)
+        try:
+            yield there
+            trouble = there.trouble()
+        finally:
+            for node in there.lab.nodes:  # where a person, or CI, finds them
+                kept = ws.state / "logs" / f"vm-{plan.name}-{node.name}-console.log"
+                kept.parent.mkdir(parents=True, exist_ok=True)
+                kept.write_bytes(node.at.console_log.read_bytes())
+    assert not trouble, f"on the consoles (kept in {ws.state / 'logs'}):\n{trouble}"

@@ -1,0 +1,129 @@
+"""One watch for many: what each listener is told, also when it comes back, is slow, or history is gone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from orlop.control import hub as hubs
+from orlop.control.hub import QUEUE, Bye, Hub, Listener, Resync, Told, Word
+from orlop.store.memory import MemoryStore
+from orlop.store.protocol import Delete, Put
+
+
+def run(script: Callable[[MemoryStore, Hub], Coroutine[Any, Any, None]]) -> None:
+    async def whole() -> None:
+        store = MemoryStore()
+        hub = Hub(store, "/a/")
+        running = asyncio.ensure_future(hub.run())
+        await hub.ready.wait()
+        await script(store, hub)
+        running.cancel()
+
+    asyncio.run(whole())
+
+
+async def turns(count: int = 20) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+def waiting(listener: Listener) -> list[Word]:
+    return [listener.queue.get_nowait() for _ in range(listener.queue.qsize())]
+
+
+def all_keys(_: str) -> bool:
+    return True
+
+
+def test_each_is_told_what_it_wants_in_order() -> None:
+    async def script(store: MemoryStore, hub: Hub) -> None:
+        await store.commit([Put("/a/1", b"1")])
+        await turns()
+        with hub.listening(all_keys) as both, hub.listening(lambda key: key == "/a/2") as second:
+            two = await store.commit([Put("/a/2", b"2"), Put("/a/1", b"3"), Put("/b/1", b"x")])
+            three = await store.commit([Delete("/a/2")])
+            await turns()
+            first, *told = waiting(both)
+            assert isinstance(first, Resync) and [entry.key for entry in first.entries] == ["/a/1"]
+            assert [(t.revision, t.change.key) for t in told if isinstance(t, Told)] == [
+                (two, "/a/2"), (two, "/a/1"), (three, "/a/2"),
+            ]  # fmt: skip
+            assert [type(word) for word in waiting(second)] == [Resync, Told, Told]
+        assert hub.listeners == 0 and hub.get("/a/1") is not None and hub.get("/a/2") is None
+
+    run(script)
+
+
+def test_one_that_comes_back_misses_nothing() -> None:
+    async def script(store: MemoryStore, hub: Hub) -> None:
+        revisions = [await store.commit([Put("/a/1", bytes([n]))]) for n in range(5)]
+        await turns()
+        with hub.listening(all_keys, revisions[1]) as back:
+            assert [w.revision for w in waiting(back) if isinstance(w, Told)] == revisions[2:]
+        with hub.listening(all_keys, revisions[-1]) as back:
+            assert waiting(back) == []
+        with hub.listening(all_keys, revisions[-1] + 1) as back:  # of another store, or of the future
+            assert [type(word) for word in waiting(back)] == [Resync]
+
+    run(script)
+
+
+def test_one_that_was_away_too_long_reads_all_anew() -> None:
+    async def script(store: MemoryStore, hub: Hub) -> None:
+        first = await store.commit([Put("/a/1", b"")])
+        for n in range(hubs.REMEMBERED + 1):
+            await store.commit([Put("/a/1", str(n).encode())])
+            await turns(3)
+        with hub.listening(all_keys, first) as back:
+            assert [type(word) for word in waiting(back)] == [Resync]
+
+    run(script)
+
+
+def test_one_that_does_not_keep_up_is_let_go() -> None:
+    async def script(store: MemoryStore, hub: Hub) -> None:
+        with hub.listening(all_keys) as slow:
+            for n in range(QUEUE + 5):
+                await store.commit([Put("/a/1", str(n).encode())])
+            await turns()
+            assert slow.overrun
+            words = [word async for word in slow.words()]
+            assert isinstance(words[-1], Bye) and "too slow" in words[-1].reason
+
+    run(script)
+
+
+def test_all_are_told_that_the_server_stops() -> None:
+    async def script(_: MemoryStore, hub: Hub) -> None:
+        with hub.listening(all_keys) as one, hub.listening(all_keys) as other:
+            hub.end("stops")
+            assert waiting(one)[-1] == waiting(other)[-1] == Bye("stops")
+
+    run(script)
+
+
+def test_history_that_is_gone_is_read_anew(monkeypatch: Any) -> None:
+    monkeypatch.setattr(hubs, "PAUSE_SECONDS", 0.0)
+
+    async def script(store: MemoryStore, _: Hub) -> None:
+        late = Hub(store, "/a/")
+        await store.commit([Put("/a/1", b"")])
+        running = asyncio.ensure_future(late.run())
+        await late.ready.wait()
+        with late.listening(all_keys) as listener:
+            waiting(listener)
+            # between two turns of the watch, as when a member was away for long
+            last = 0
+            for n in range(3):
+                last = await store.commit([Put("/a/1", str(n).encode())])
+            await store.compact(last)
+            await turns(60)
+            words = waiting(listener)
+            assert words and (isinstance(words[-1], (Told, Resync)))
+            now = late.get("/a/1")
+            assert now is not None and now.modified == last
+        running.cancel()
+
+    run(script)
