@@ -45,7 +45,7 @@ unit: setup  ## fast tests, no machines [T=path K=word]
 # may build.
 contracts: setup  ## our parts against the real tools they speak to [T=path K=word]
 	@$(STAGE) "image" $(BIN)/orlop image build
-	@$(STAGE) "contract tests" $(BIN)/pytest --timeout 900 --durations=10 --durations-min=1 $(if $(T)$(K),,-n auto --dist loadfile) $(or $(T),tests/contracts) $(if $(K),-k '$(K)')
+	@$(STAGE) "contract tests" $(PYTHON) scripts/again.py $(BIN)/pytest --timeout 900 --durations=10 --durations-min=1 $(if $(T)$(K),,-n auto --dist loadfile) $(or $(T),tests/contracts) $(if $(K),-k '$(K)')
 
 machines: setup  ## tests on booted machines [T=path K=word RECORD=1|boot-cost]
 	@$(STAGE) "machine tests" $(PYTHON) scripts/machine-tests.py "not long"

@@ -9,9 +9,10 @@ As many run at once as there are processors: emulated machines use as many as th
 make each boot slower. Those that took longest when it was recorded (tests/machines/durations.json, by RECORD=1) begin
 first, so that none is left alone at the end; one that was never recorded counts as one in the middle.
 
-What a session says is in .orlop/logs/machine-tests; of one that fails it is shown. At the end comes what took how long,
-slowest first. The exit status is 0 when none failed, and 5 when no test was chosen.
-However slow the machines are this ends: ORLOP_MACHINES_SECONDS is what all sessions may take together.
+What a session says is in .orlop/logs/machine-tests; of one that fails it is shown. When few tests failed, they are run
+once more at the end, with nothing beside them, and what passes then is named as unsteady (scripts/again.py has the
+rules). Last comes what took how long, slowest first. However slow the machines are this ends: ORLOP_MACHINES_SECONDS is
+what all sessions may take together. The exit status is 0 when none failed, and 5 when no test was chosen.
 """
 
 from __future__ import annotations
@@ -26,8 +27,10 @@ import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+import again
 
 STATE = Path(os.environ.get("ORLOP_STATE", ".orlop"))
 BIN = STATE / "venv/bin"
@@ -42,12 +45,15 @@ TOOK = re.compile(r"^ *([0-9.]+)s (?:setup|call|teardown) +(\S.*)$", re.MULTILIN
 
 @dataclass(frozen=True)
 class Session:
-    """How one ended. `tests`: seconds by test, of those that pytest names: with what it made for them."""
+    """How one ended. `tests`: seconds by test, of those that pytest names: with what it made for them. `retry`: tests
+    that failed and may be run once more.
+    """
 
     name: str
     code: int
     seconds: float
     tests: Mapping[str, float] = field(default_factory=dict)
+    retry: Sequence[str] = ()
 
 
 @dataclass
@@ -62,11 +68,18 @@ class Run:
 
     def session(self, tests: Path) -> Session:
         """Run one session and say how it ended."""
-        name = name_of(tests)
+        return self.pytest(name_of(tests), str(tests))
+
+    def once_more(self, failed: Session) -> Session:
+        """The session with its failed tests run again, as one that passed if they all do."""
+        second = self.pytest(f"{failed.name}-again", *failed.retry)
+        return replace(failed, code=second.code, seconds=failed.seconds + second.seconds)
+
+    def pytest(self, name: str, *tests: str) -> Session:
         log = LOGS / f"{name}.log"
         left = max(0.0, self.ends - time.monotonic())
         options = ["--durations=0", "--durations-min=5", "-m", self.which]
-        argv: list[str | Path] = [BIN / "pytest", *options, tests, *self.more]
+        argv: list[str | Path] = [BIN / "pytest", *options, *tests, *self.more]
         print(f"‣ {name}", flush=True)
         began = time.monotonic()
         with log.open("wb") as out:
@@ -85,7 +98,7 @@ class Run:
             print(said, flush=True)
         last = (said.strip().splitlines() or [""])[-1].strip("= ")
         print(f"{'✓' if code in (0, NOTHING_CHOSEN) else '✗'} {name}: {seconds:.0f} s, {last}", flush=True)
-        return Session(name, code, seconds, tests_of(said))
+        return Session(name, code, seconds, tests_of(said), again.worth_it(code, said))
 
     def stop(self) -> None:
         """Let each session take its machines down."""
@@ -118,6 +131,19 @@ def longest_first(names: Iterable[str], recorded: Mapping[str, float]) -> list[s
     """In the order in which they begin; those that nobody recorded are like the one in the middle."""
     middle = statistics.median(recorded.values()) if recorded else 0.0
     return sorted(names, key=lambda name: (-recorded.get(name, middle), name))
+
+
+def second_tries(run: Run, done: Sequence[Session]) -> tuple[list[Session], list[str]]:
+    """The sessions, after the few tests that failed ran once more, one session after the other; and the tests that then
+    passed. All failures of all sessions count together as few or many.
+    """
+    failed = [session for session in done if session.code not in (0, NOTHING_CHOSEN)]
+    tests = [test for session in failed for test in session.retry]
+    if not all(session.retry for session in failed) or len(tests) > again.AT_MOST:
+        return list(done), []
+    tried = {session.name: run.once_more(session) for session in failed}
+    passed = [test for session in failed if tried[session.name].code == 0 for test in session.retry]
+    return [tried.get(session.name, session) for session in done], passed
 
 
 def record(file: Path, which: str, done: Iterable[Session]) -> None:
@@ -157,12 +183,15 @@ def main(which: str, *more: str) -> int:
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         try:
             done = list(pool.map(run.session, (chosen[name] for name in longest_first(chosen, recorded))))
+            done, unsteady = second_tries(run, done)
         except BaseException as e:
             pool.shutdown(wait=False, cancel_futures=True)
             if not isinstance(e, KeyboardInterrupt):  # which they had from the terminal
                 run.stop()
             raise
     show([session for session in done if session.code != NOTHING_CHOSEN])
+    if unsteady:
+        print(again.unsteady(unsteady))
     if environment.get("RECORD") and not (environment.get("T") or environment.get("K")):
         record(DURATIONS, which, done)
     codes = {session.code for session in done}
