@@ -24,7 +24,7 @@ from orlop.workspace import Workspace
 from tests.machines.machines import Machines, watched
 
 pytestmark = pytest.mark.follows
-SECONDS = 60.0
+SECONDS = 120.0  # for what takes some seconds on a quiet computer
 AGENT_BYTES = 40 << 20
 
 
@@ -77,10 +77,10 @@ def test_all_join_by_themselves_and_are_seen(lab: Lab) -> None:
 
 
 def test_what_is_decided_reaches_the_machine_at_once(lab: Lab) -> None:
-    asked = time.monotonic()
     assert lab.nodes[0].run("orlop", "machine", "cordon", "n2", "--reason", "new disk").code == 0
+    asked = time.monotonic()
     until(lambda: agent(lab.nodes[1]).get("decided", {}).get("cordoned") == "new disk", "n2 does not know")
-    assert time.monotonic() - asked < 20
+    assert time.monotonic() - asked < 25, "it was not told: it learned it when it reported, each half minute"
     assert listed(lab)["n2"]["cordoned"] == "new disk"
     assert lab.nodes[0].run("orlop", "machine", "uncordon", "n2").code == 0
 
