@@ -39,6 +39,9 @@ from orlop.node.update.troubles import Troubles
 WATCH_SECONDS = 2.0  # between two looks at a boot that is yet to be judged
 LOOK_SECONDS = 60.0  # between two looks at a machine where nothing is to be done
 CHANGE_SECONDS = 300.0  # that a request may wait for the engine
+# between saying that the machine reboots and having it do so: whoever follows an update looks twice a second, and the
+# reboot takes the engine, and a login over the network, away
+GOODBYE_SECONDS = 2.0
 AGAIN = timedelta(minutes=5)  # after which a reboot that did not come is asked for again, or the engine tried again
 MAX_SAID = 2000  # characters of a line of the log
 
@@ -68,13 +71,14 @@ class Loop:
         clock: Callable[[], float] = time.monotonic,
         say: Callable[[str], None] = lambda text: print(line(text, MAX_SAID), flush=True),
         tell: Callable[[str], None] = notify,
+        wait: Callable[[float], None] = time.sleep,
     ) -> None:
         self.engine: Engine | None = None
         self.problem = problem
         self._offers, self._host = offers, host
         self._make: Callable[[Keeper], Engine] | None = None if problem else make
         self._make_at = 0.0
-        self._clock, self._say, self._tell = clock, say, tell
+        self._clock, self._say, self._tell, self._wait = clock, say, tell, wait
         self._changes: queue.SimpleQueue[Pending] = queue.SimpleQueue()
         self._waiting: Pending | None = None
         self._step = Step(Rest(), "starting")
@@ -162,6 +166,8 @@ class Loop:
     def reboot(self) -> None:
         assert self.engine is not None
         self._say("asking the machine to reboot")
+        self._publish()
+        self._wait(GOODBYE_SECONDS)
         self._host.reboot()
         self._rebooting_since = self.engine.outside.now()
 

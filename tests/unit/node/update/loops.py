@@ -60,14 +60,19 @@ class Machine:
         self.top = folder / "host"
         self.place = Place(self.world)
         self.told: list[str] = []
+        self.goodbyes: list[tuple[float, str, bool]] = []
         self.log: list[str] = []
         self.daemon = self.start()
 
     def start(self, offers: Named | None = None) -> Loop:
         return Loop(
             self.world.start_engine, offers or self.place, self.settings, Host(self.top),
-            say=self.log.append, tell=self.told.append,
+            say=self.log.append, tell=self.told.append, wait=self.goodbye,
         )  # fmt: skip
+
+    def goodbye(self, seconds: float) -> None:
+        """How long is waited before a reboot, what the API says meanwhile, and whether it was asked for already."""
+        self.goodbyes.append((seconds, self.daemon.document()["state"]["is"], self.asked_to_reboot))
 
     @property
     def asked_to_reboot(self) -> bool:

@@ -20,7 +20,7 @@ from orlop.model.update.state import Staged, Target
 from orlop.net.notify import notify
 from orlop.node.update.blobs.fetch import Fetcher
 from orlop.node.update.host import Host
-from orlop.node.update.loop import LOOK_SECONDS, WATCH_SECONDS, Loop, Pending
+from orlop.node.update.loop import GOODBYE_SECONDS, LOOK_SECONDS, WATCH_SECONDS, Loop, Pending
 from orlop.node.update.requests import RequestHold
 from simulators import machine as simulated
 from simulators.fat import FatEsp
@@ -86,6 +86,7 @@ def test_an_update_by_hand_is_staged_and_asks_for_a_reboot(machine: Machine) -> 
     assert (answer["version"], answer["message"]) == (str(V2), f"going to {V2}")
     machine.turns()
     assert machine.asked_to_reboot
+    assert machine.goodbyes == [(GOODBYE_SECONDS, "rebooting", False)], "who follows it hears of it before"
     assert machine.daemon.document()["state"]["is"] == "rebooting"
     with pytest.raises(Busy, match="is rebooting"):
         machine.ask("hold")

@@ -10,11 +10,12 @@ import sys
 import time
 from pathlib import Path
 
-from orlop.errors import OrlopError
+from orlop.errors import Missing, OrlopError
 from orlop.model.update import status
 from orlop.node.update.api.client import ask, the_status
 
 LOOK_SECONDS = 0.5
+RESTART_SECONDS = 10.0  # an engine that does not answer may be starting anew, and goes on from where it was
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,15 +42,27 @@ def _place(text: str) -> str:
     return text if "://" in text or not text else str(Path(text).resolve())
 
 
+def _look() -> status.Document:
+    """The status. Raises OrlopError when the engine does not answer for longer than it takes to start anew."""
+    until = time.monotonic() + RESTART_SECONDS
+    while True:
+        try:
+            return the_status()
+        except Missing:
+            if time.monotonic() > until:
+                raise
+        time.sleep(LOOK_SECONDS)
+
+
 def follow(version: str) -> int:
     """Until the version is staged, or the engine gave it up or has to wait. Raises OrlopError with its reason."""
     shown, tty = "", sys.stdout.isatty()
     while True:
-        document = the_status()
+        document = _look()
         state = document["state"]
         if state["is"] == "staged" and document["reboot"] == "now":
             time.sleep(LOOK_SECONDS)  # it is about to reboot, or says what it waits for
-            document = the_status()
+            document = _look()
             state = document["state"]
         if not status.under_way(document, version):
             break
