@@ -10,7 +10,7 @@ import json
 from http import HTTPStatus
 
 from orlop.errors import BadInput, Busy, Missing, NotAllowed, OrlopError
-from orlop.store.protocol import Conflict, StoreFull, TooLarge, Unavailable, Unsettled
+from orlop.store.protocol import Compacted, Conflict, StoreFull, TooLarge, Unavailable, Unsettled
 
 CONTENT_TYPE = "application/problem+json"
 RETRY_SECONDS = 2
@@ -33,6 +33,7 @@ class ApiProblem(Exception):
 # the first that fits, so each before the kind it is one of
 _STATUSES: tuple[tuple[type[OrlopError], int], ...] = (
     (Conflict, 412),
+    (Compacted, 410),
     (Unsettled, 503),
     (Unavailable, 503),
     (StoreFull, 507),
@@ -46,5 +47,7 @@ _STATUSES: tuple[tuple[type[OrlopError], int], ...] = (
 
 def of(error: OrlopError) -> ApiProblem:
     status = next((status for kind, status in _STATUSES if isinstance(error, kind)), 500)
+    if isinstance(error, Compacted):
+        return ApiProblem(410, "this list was begun too long ago: what it was made of is gone", "begin it again")
     headers = {"Retry-After": str(RETRY_SECONDS)} if status in {429, 503} else {}
     return ApiProblem(status, error.message, error.hint, headers)

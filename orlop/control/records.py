@@ -17,6 +17,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -27,7 +28,7 @@ from orlop.model.cluster.certificates import MACHINE_LIFE
 from orlop.model.cluster.machine import MachineRecord, MachineReport
 from orlop.model.cluster.names import AUDIT, EXPELLED, MACHINES, REPORTS, REVOKED
 from orlop.model.words.strict import stamp
-from orlop.store.protocol import Conflict, Delete, Expect, Put, Store, StoreEntry, StorePage, Write, everything
+from orlop.store.protocol import Conflict, Delete, Expect, Put, Store, StoreEntry, StorePage, Write, through
 
 AUDIT_LIFE = timedelta(days=90)
 _TRIES = 5  # of a change that somebody else was quicker with
@@ -74,15 +75,15 @@ class Records:
         page = await self._store.page(MACHINES, after=last, revision=revision, limit=limit)
         return [kept(entry) for entry in page.entries], page
 
-    async def reports(self) -> Mapping[str, MachineReport]:
-        """The last of every machine, by its name. One that cannot be read is left out: it says nothing of others."""
-        page = await everything(self._store, REPORTS)
+    async def reports(self, after: str, last: str, limit: int) -> Mapping[str, MachineReport]:
+        """The last of each machine after `after` up to `last`, by its name: about `limit` of them; no others are read.
+
+        One that cannot be read is left out: it says nothing of others.
+        """
         reports = {}
-        for entry in page.entries:
-            try:
+        for entry in await through(self._store, REPORTS, after, last, limit):
+            with suppress(BadInput):
                 reports[entry.key.removeprefix(REPORTS)] = MachineReport.read(entry.value)
-            except BadInput:
-                continue
         return reports
 
     async def reported(self, machine: str) -> MachineReport | None:

@@ -215,3 +215,18 @@ async def everything(store: Store, prefix: str) -> StorePage:
         page = await store.page(prefix, after=entries[-1].key, revision=revision)
         entries.extend(page.entries)
     return StorePage(tuple(entries), revision, more=False)
+
+
+async def through(store: Store, prefix: str, after: str, last: str, limit: int) -> list[StoreEntry]:
+    """What there is below `prefix` after the name `after` ("": from the first on) up to the name `last`, as of now.
+
+    `limit`: about how many there are. Names are ASCII. Raises Unavailable.
+    """
+    found: list[StoreEntry] = []
+    begin = prefix + after if after else ""
+    while True:
+        page = await store.page(prefix, after=begin, limit=limit)
+        found += [entry for entry in page.entries if entry.key <= prefix + last]
+        if not page.more or page.entries[-1].key >= prefix + last:
+            return found
+        begin = page.entries[-1].key

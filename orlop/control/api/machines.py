@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import re
-from typing import Any
 
 from starlette.responses import Response
 
-from orlop.control import joining
+from orlop.control import joining, listing
 from orlop.control.api.asked import Asked, json_response
 from orlop.control.joining import JoinWish
+from orlop.control.listing import MOST, MachineChoice, machine_page
 from orlop.control.records import KeptMachine
 from orlop.errors import BadInput
-from orlop.model.cluster.machine import MachineReport, presence
-from orlop.model.cluster.names import Role
-
-MOST = 500  # of a page
+from orlop.model.cluster.machine import MachineReport
 
 
 async def join(asked: Asked) -> Response:
@@ -47,29 +42,22 @@ async def report(asked: Asked) -> Response:
 
 
 async def listed(asked: Asked) -> Response:
-    """A page of machines in the order of names. `role` and `verdict` choose; `continue` is what the last page said."""
+    """A page of machines in the order of names, those that the query chooses; `continue` is what the last page said.
+    A page may have fewer machines than `limit`, even none, and still go on.
+    """
     query = asked.request.query_params
-    role, verdict = query.get("role", ""), query.get("verdict", "")
-    if role and role not in set(Role):
-        raise BadInput(f"role must be {' or '.join(Role)}, not {role[:40]!r}")
+    choice = MachineChoice.read(query)
     limit = asked.number("limit", 100, MOST) or MOST
-    after, revision = _continued(query.get("continue", ""))
-    found, page = await asked.control.records.machines(after=after, revision=revision, limit=limit)
-    reports = await asked.control.records.reports()
-    items = []
-    for kept in found:
-        shown = _shown(kept, reports.get(kept.record.machine), asked)
-        if (not role or shown["role"] == role) and (not verdict or shown["presence"].partition(":")[0] == verdict):
-            items.append(shown)
-    more = {"continue": _cursor(found[-1].record.machine, page.revision)} if page.more else {}
-    return json_response({"machines": items, "revision": page.revision} | more)
+    page = await machine_page(asked.control.records, choice, query.get("continue", ""), limit, asked.now)
+    more = {"continue": page.more} if page.more else {}
+    return json_response({"machines": page.machines, "revision": page.revision} | more)
 
 
 async def shown(asked: Asked) -> Response:
     """One machine; its ETag is what If-Match of a change is compared with."""
     kept = await asked.control.records.machine(asked.machine)
     report = await asked.control.records.reported(asked.machine)
-    return json_response(_shown(kept, report, asked), headers={"ETag": _etag(kept)})
+    return json_response(listing.shown(kept, report, asked.now), headers={"ETag": _etag(kept)})
 
 
 async def cordon(asked: Asked) -> Response:
@@ -93,11 +81,6 @@ async def expel(asked: Asked) -> Response:
     return Response(status_code=204)
 
 
-def _shown(kept: KeptMachine, report: MachineReport | None, asked: Asked) -> dict[str, Any]:
-    about = kept.record.shown() | {"presence": presence(report, asked.now), "revision": kept.revision}
-    return about | {"report": report.shown() if report else None}
-
-
 def _etag(kept: KeptMachine) -> str:
     return f'"{kept.revision}"'
 
@@ -110,20 +93,3 @@ def _matched(header: str) -> int:
     if found is None:
         raise BadInput(f"If-Match must be an ETag that this API gave, not {header[:40]!r}")
     return int(found[1])
-
-
-def _cursor(after: str, revision: int) -> str:
-    return base64.urlsafe_b64encode(json.dumps([after, revision]).encode()).decode()
-
-
-def _continued(cursor: str) -> tuple[str, int]:
-    """Where a page goes on. Raises BadInput."""
-    if not cursor:
-        return "", 0
-    try:
-        after, revision = json.loads(base64.urlsafe_b64decode(cursor.encode()))
-        if not isinstance(after, str) or not isinstance(revision, int) or revision < 1:
-            raise ValueError
-    except ValueError:
-        raise BadInput("continue must be what the page before it said", hint="begin again without it") from None
-    return after, revision
