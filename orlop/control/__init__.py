@@ -5,6 +5,8 @@
     hub        one watch on the store, and everybody who listens to it
     callers    who asks: a machine or a person by certificate, a person by bearer token
     api/       routes on Starlette; every right is asked of model/cluster/access
+    listing    a page of machines
+    connections  how many there are, and who is at the other end
     serve      uvicorn with mutual TLS, certificates that change while it runs, streams that end in time
 
 Lifetime: a process on each server, any number at a time. Invariant: it remembers nothing that is not in the store, so

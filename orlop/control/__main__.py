@@ -13,6 +13,7 @@ import socket
 import ssl
 import sys
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -46,27 +47,46 @@ WAIT_SECONDS = 0.5
 log = logging.getLogger("orlop.control")
 
 
+@dataclass(frozen=True)
+class ControlPlaces:
+    """Where this program finds and puts what it needs: on a server as model/cluster/names says, in tests elsewhere.
+
+    `store_tls`: what orlop-cluster makes for clients of the store; None when it is spoken to plainly, as tests do.
+    """
+
+    signer: ClusterSigner
+    tls: Path = Path(CONTROL_TLS)
+    token: Path = Path(SERVER_TOKEN)
+    store_tls: Path | None = Path(STORE_TLS)
+    store: tuple[str, ...] = ()
+    port: int = CONTROL_PORT
+
+
+def places(settings: ClusterSettings) -> ControlPlaces:
+    folder = os.environ.get("CREDENTIALS_DIRECTORY", "")
+    key = Path(folder) / Path(CA_KEY_PLACE).name if folder else Path(CA_KEY_PLACE)
+    store = tuple(url(host, STORE_PORT) for host in ("127.0.0.1", *settings.servers))
+    return ControlPlaces(ClusterSigner(Path(CA_PLACE), key), store=store)
+
+
 def now() -> datetime:
     return datetime.now(UTC)
 
 
-async def run(settings: ClusterSettings, machine: str) -> None:
+async def run(settings: ClusterSettings, machine: str, there: ControlPlaces) -> None:
     """Until a signal. Raises OrlopError, OSError."""
-    folder = os.environ.get("CREDENTIALS_DIRECTORY", "")
-    key = Path(folder) / Path(CA_KEY_PLACE).name if folder else Path(CA_KEY_PLACE)
-    authority = JoinAuthority.load(ClusterSigner(Path(CA_PLACE), key))
-    hosts = _hosts(settings)
-    identity = ServerIdentity(Path(CONTROL_TLS), Path(SERVER_TOKEN), authority, machine, hosts)
+    authority = JoinAuthority.load(there.signer)
+    identity = ServerIdentity(there.tls, there.token, authority, machine, _hosts(settings))
     await identity.make(now())
     certificates = Certificates(identity.certificate, identity.key, identity.ca)
-    store = EtcdStore([url(host, STORE_PORT) for host in ("127.0.0.1", *settings.servers)], await _store_context())
+    store = EtcdStore(there.store, await _store_context(there.store_tls) if there.store_tls else None)
     hub = Hub(store, STATE)
     control = Control(store, hub, Records(store), authority, now, socket.gethostname(), settings.name)
     running = server(application(control), certificates, lambda: bye(hub))
-    sock = listening("::", CONTROL_PORT)
+    sock = listening("::", there.port)
     tasks = [
         asyncio.ensure_future(hub.run()),
-        asyncio.ensure_future(_renewing(identity, certificates, store)),
+        asyncio.ensure_future(_renewing(identity, certificates, store, there.store_tls)),
         asyncio.ensure_future(_alive()),
     ]
     notify("READY=1")
@@ -84,16 +104,18 @@ def _hosts(settings: ClusterSettings) -> list[str]:
     return list(dict.fromkeys([socket.gethostname(), *own, *settings.servers]))
 
 
-async def _store_context() -> ssl.SSLContext:
+async def _store_context(folder: Path) -> ssl.SSLContext:
     """As soon as orlop-cluster has made what it needs."""
     while True:
         try:
-            return store_context(Path(STORE_TLS))
+            return store_context(folder)
         except (OSError, ssl.SSLError):
             await asyncio.sleep(WAIT_SECONDS)
 
 
-async def _renewing(identity: ServerIdentity, certificates: Certificates, store: EtcdStore) -> None:
+async def _renewing(
+    identity: ServerIdentity, certificates: Certificates, store: EtcdStore, store_tls: Path | None
+) -> None:
     while True:
         await asyncio.sleep(RENEW.total_seconds())
         try:
@@ -101,8 +123,9 @@ async def _renewing(identity: ServerIdentity, certificates: Certificates, store:
         except (OrlopError, OSError) as e:
             log.warning("the certificate was not made anew, the one before is kept: %s", e)
         certificates.reload()
-        with suppress(OSError, ssl.SSLError):
-            store.use(store_context(Path(STORE_TLS)))
+        if store_tls:
+            with suppress(OSError, ssl.SSLError):
+                store.use(store_context(store_tls))
 
 
 async def _alive() -> None:
@@ -114,7 +137,8 @@ async def _alive() -> None:
 def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     try:
-        asyncio.run(run(load(), machine_of(Path("/etc/machine-id").read_text())))
+        settings = load()
+        asyncio.run(run(settings, machine_of(Path("/etc/machine-id").read_text()), places(settings)))
     except OrlopError as e:
         print(f"this server has no control API: {e.message} ({e.hint})", file=sys.stderr, flush=True)
         return 1

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from orlop.store.protocol import Batch, Compacted, KeyChange, Store, StoreEntry, Unavailable, everything
 
@@ -48,28 +48,56 @@ class Bye:
 Word = Told | Resync | Bye
 
 
-@dataclass(eq=False)
 class Listener:
-    """`wants`: whether a key is of interest."""
+    """`wants`: whether a key is of interest. One task takes its words; it has no task and no timer of its own."""
 
-    wants: Callable[[str], bool]
-    queue: asyncio.Queue[Word] = field(default_factory=lambda: asyncio.Queue(QUEUE))
-    overrun: bool = False
+    __slots__ = ("_end", "_waiter", "_words", "overrun", "wants")
+
+    def __init__(self, wants: Callable[[str], bool]) -> None:
+        self.wants = wants
+        self.overrun = False
+        self._words: deque[Word] = deque()
+        self._waiter: asyncio.Future[None] | None = None
+        self._end: Bye | None = None
 
     def put(self, word: Word) -> None:
-        try:
-            self.queue.put_nowait(word)
-        except asyncio.QueueFull:
+        if len(self._words) >= QUEUE:
             self.overrun = True
+        else:
+            self._words.append(word)
+        self._wake()
 
-    async def words(self) -> AsyncGenerator[Word]:
-        """Until a Bye, or it is overrun: what is left in the queue would have a gap at its end."""
-        while not self.overrun:
-            word = await self.queue.get()
-            yield word
-            if isinstance(word, Bye):
-                return
-        yield Bye("too slow: what was to be told did not fit any more")
+    def end(self, reason: str) -> None:
+        """Whatever waits: a Bye is the next word."""
+        self._end = Bye(reason)
+        self._wake()
+
+    async def next(self, seconds: float) -> Word | None:
+        """What comes next; None when nothing does within so many seconds. After a Bye nothing is worth asking for.
+
+        One that was overrun gets a Bye at once: what is left in its queue would have a gap at its end.
+        """
+        if not self._has_word():
+            loop = asyncio.get_running_loop()
+            self._waiter = loop.create_future()
+            timer = loop.call_later(seconds, self._wake)
+            try:
+                await self._waiter
+            finally:
+                timer.cancel()
+                self._waiter = None
+        if self.overrun:
+            return Bye("too slow: what was to be told did not fit any more")
+        if self._words:
+            return self._words.popleft()
+        return self._end
+
+    def _has_word(self) -> bool:
+        return bool(self._words or self._end or self.overrun)
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
 
 class Hub:
@@ -122,26 +150,33 @@ class Hub:
                 self._now.pop(change.key, None)
             else:
                 self._now[change.key] = change.entry
+            told = Told(batch.revision, change)  # one for all: who tells it writes it down once
             for listener in self._listeners:
                 if listener.wants(change.key):
-                    listener.put(Told(batch.revision, change))
+                    listener.put(told)
 
     @contextmanager
     def listening(self, wants: Callable[[str], bool], last: int = 0) -> Iterator[Listener]:
         """A listener that knows everything up to revision `last`; 0: nothing yet."""
         listener = Listener(wants)
-        if last and self._known_since <= last <= self._revision:
-            for batch in self._last:
-                for change in batch.changes if batch.revision > last else ():
-                    if wants(change.key):
-                        listener.put(Told(batch.revision, change))
-        else:
-            listener.put(self._resync(listener))
+        missed = self._missed(wants, last) if last and self._known_since <= last <= self._revision else None
+        # one that missed more than its queue holds would be let go for that, and come back for the same, for ever
+        for word in missed if missed is not None and len(missed) < QUEUE else [self._resync(listener)]:
+            listener.put(word)
         self._listeners.add(listener)
         try:
             yield listener
         finally:
             self._listeners.discard(listener)
+
+    def _missed(self, wants: Callable[[str], bool], last: int) -> list[Word]:
+        return [
+            Told(batch.revision, change)
+            for batch in self._last
+            if batch.revision > last
+            for change in batch.changes
+            if wants(change.key)
+        ]
 
     def _resync(self, listener: Listener) -> Resync:
         return Resync(self._revision, tuple(e for k, e in sorted(self._now.items()) if listener.wants(k)))
@@ -149,4 +184,4 @@ class Hub:
     def end(self, reason: str, wants: Callable[[Listener], bool] = lambda _: True) -> None:
         """Let listeners go: all when the server stops."""
         for listener in [each for each in self._listeners if wants(each)]:
-            listener.put(Bye(reason))
+            listener.end(reason)

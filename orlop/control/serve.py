@@ -1,11 +1,8 @@
 """The API on a port: uvicorn with mutual TLS, certificates that change while it runs, streams that end in time.
 
-How a peer's certificate reaches the application: the protocol puts it into the connection's state when TLS is up, and
-uvicorn copies that state into the scope of each request. No header can forge it.
-
-Traps (measured): asyncio gives each TLS connection a buffer of 256 KiB; `load_cert_chain` on a live context breaks it
-when the two files are of different pairs for a moment, and a CA can only be added to one; uvicorn waits for streams to
-end before it ends.
+Traps (measured): asyncio gives each TLS connection a buffer of 256 KiB, and one that says nothing a minute for its
+handshake; `load_cert_chain` on a live context breaks it when the two files are of different pairs for a moment, and a
+CA can only be added to one; uvicorn waits for streams to end before it ends.
 """
 
 from __future__ import annotations
@@ -13,17 +10,16 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from asyncio import sslproto
+from asyncio import constants, sslproto
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from orlop.control.connections import HEAD_SECONDS, CountedListener, PeerProtocol
 from orlop.errors import BadInput
 
 TLS_BUFFER = 16_384  # bytes: a TLS record; asyncio's own is 256 KiB, twice a connection
@@ -85,21 +81,6 @@ class Certificates:
         connection.context = self._newest
 
 
-class PeerProtocol(H11Protocol):
-    """Knows who is at the other end, and can cut the connection off."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        peer = transport.get_extra_info("peercert") or None
-        until = ssl.cert_time_to_seconds(peer["notAfter"]) if peer else None
-        self.app_state: dict[str, Any] = {
-            **self.app_state,
-            "peer": peer,
-            "until": until,
-            "abort": transport.abort,
-        }
-
-
 class ControlServer(uvicorn.Server):
     """Ends streams before it waits for them."""
 
@@ -123,10 +104,10 @@ class ControlServer(uvicorn.Server):
         self.should_exit = True
 
 
-def listening(host: str, port: int) -> socket.socket:
-    """A socket whose connections inherit its bounds. Raises OSError."""
+def listening(host: str, port: int) -> CountedListener:
+    """A socket whose connections are counted, and inherit its bounds. Raises OSError."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    made = socket.socket(family, socket.SOCK_STREAM)
+    made = CountedListener(family, socket.SOCK_STREAM)
     try:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
@@ -144,6 +125,7 @@ def listening(host: str, port: int) -> socket.socket:
 def server(app: Starlette, certificates: Certificates, bye: Callable[[], None]) -> ControlServer:
     """Ready to `serve(sockets=[…])`."""
     sslproto.SSLProtocol.max_size = TLS_BUFFER
+    constants.SSL_HANDSHAKE_TIMEOUT = HEAD_SECONDS  # read when a connection is made; uvicorn has no option for it
     config = uvicorn.Config(
         app,
         http=PeerProtocol,

@@ -47,6 +47,7 @@ class Control:
     server: str
     cluster: str
     in_flight: Counter[str] = field(default_factory=Counter)
+    streams: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True)

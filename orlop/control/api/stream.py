@@ -7,8 +7,9 @@
     : alive           every few seconds, so that either side notices when the other is gone
 
 `id` is the revision; a client that comes back says it in Last-Event-ID and misses nothing. Why not Starlette's
-StreamingResponse: it costs two tasks and 18 KB more for each of a thousand streams. Invariants: a stream ends when the
-caller's certificate does, or when the caller is expelled; one that does not read is cut off, not waited for.
+StreamingResponse: it costs two tasks and 18 KB more for each of a thousand streams; here a stream is one task.
+Invariants: a stream ends when the caller's certificate does, or when the caller is expelled; one that does not read is
+cut off, not waited for.
 """
 
 from __future__ import annotations
@@ -17,14 +18,15 @@ import asyncio
 import json
 import random
 from collections.abc import Callable
-from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
 from orlop.control import problems
-from orlop.control.api.asked import Control, allow, log, problem_response, who
+from orlop.control.api.asked import Control, allow, problem_response, who
+from orlop.control.connections import Lost
 from orlop.control.hub import Bye, Hub, Listener, Resync, Told, Word
 from orlop.control.problems import ApiProblem
 from orlop.errors import BadInput, OrlopError
@@ -34,7 +36,10 @@ from orlop.store.protocol import StoreEntry
 
 ALIVE_SECONDS = 10.0
 SEND_SECONDS = 20.0  # after which somebody who does not read is cut off
+STREAMS_EACH = 16  # of one caller: a link that was cut leaves one open here until it is noticed
 RETRY_MS = 1000
+RETRY = {"Retry-After": "10"}
+HUNG_UP = "the client has hung up"
 
 
 class Stream:
@@ -42,6 +47,7 @@ class Stream:
 
     def __init__(self, control: Control, right: Right, wants: Callable[[str], Callable[[str], bool]]) -> None:
         self._control, self._right, self._wants = control, right, wants
+        self._written: tuple[Word | None, bytes] = (None, b"")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
@@ -56,56 +62,62 @@ class Stream:
         except OrlopError as e:
             await problem_response(problems.of(e))(scope, receive, send)
             return
-        await self._tell(request, caller, last, send)
+        open_streams = self._control.streams
+        if open_streams[caller.called] >= STREAMS_EACH:
+            problem = ApiProblem(429, f"{caller.called} has {STREAMS_EACH} streams open", "end one", RETRY)
+            await problem_response(problem)(scope, receive, send)
+            return
+        open_streams[caller.called] += 1
+        try:
+            await self._tell(request, caller, last, send)
+        finally:
+            open_streams[caller.called] -= 1
+            if not open_streams[caller.called]:
+                del open_streams[caller.called]
 
     async def _tell(self, request: Request, caller: Caller, last: int, send: Send) -> None:
         machine = str(request.path_params.get("machine", ""))
-        peer = request.scope.get("state", {})
+        peer = request.scope["state"]
         headers = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-store")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         with self._control.hub.listening(self._wants(machine), last) as listener:
-            gone = asyncio.ensure_future(_gone(request))
-            telling = asyncio.ensure_future(self._words(listener, caller, peer.get("until"), send))
+            hung_up = partial(listener.end, HUNG_UP)
+            lost: Lost = peer["lost"]
+            lost.tell(hung_up)  # not by awaiting `receive`: that would take a second task for each of a thousand
             try:
-                await asyncio.wait({gone, telling}, return_when=asyncio.FIRST_COMPLETED)
-            finally:  # also when the server ends this request itself
-                for task in (gone, telling):
-                    task.cancel()
-                outcome = (await asyncio.gather(gone, telling, return_exceptions=True))[1]
-        if isinstance(outcome, TimeoutError) and (abort := peer.get("abort")):
-            abort()  # closing would wait for what it does not read
-        elif isinstance(outcome, Exception) and not isinstance(outcome, OSError):
-            log.error("a stream of %s ended by a defect", caller.called, exc_info=outcome)
-        elif outcome is None:
-            with suppress(OSError):
-                await send({"type": "http.response.body", "body": b""})
+                await self._words(listener, caller, peer.get("until"), send)
+                await _send(send, b"", more=False)
+            except TimeoutError:
+                peer["abort"]()  # closing would wait for what it does not read
+            except OSError:
+                return  # the connection is gone
+            finally:
+                lost.forget(hung_up)
 
     async def _words(self, listener: Listener, caller: Caller, until: float | None, send: Send) -> None:
         """Until the stream has its end. Raises TimeoutError when the other end does not read."""
-        words = listener.words()
-        waiting = asyncio.ensure_future(anext(words))
-        try:
-            while True:
-                now = self._control.clock().timestamp()
-                if until is not None and now >= until:
-                    return await _send(send, _said(Bye("your certificate has ended")))
-                pause = min(ALIVE_SECONDS, until - now) if until is not None else ALIVE_SECONDS
-                done, _ = await asyncio.wait({waiting}, timeout=max(pause, 0.0))
-                if not done:
-                    await _send(send, b": alive\n\n")
-                    continue
-                word = waiting.result()
-                await _send(send, _said(word))
-                if isinstance(word, Bye):
-                    return None
-                if _is_out(word, caller):
-                    return await _send(send, _said(Bye("expelled")))
-                waiting = asyncio.ensure_future(anext(words))
-        finally:
-            waiting.cancel()
-            with suppress(asyncio.CancelledError, StopAsyncIteration):
-                await waiting
-            await words.aclose()
+        while True:
+            now = self._control.clock().timestamp()
+            if until is not None and now >= until:
+                return await _send(send, _said(Bye("your certificate has ended")))
+            pause = min(ALIVE_SECONDS, until - now) if until is not None else ALIVE_SECONDS
+            word = await listener.next(max(pause, 0.0))
+            if word is None:
+                await _send(send, b": alive\n\n")
+                continue
+            if isinstance(word, Bye) and word.reason == HUNG_UP:
+                return None
+            await _send(send, self._text(word))
+            if isinstance(word, Bye):
+                return None
+            if _is_out(word, caller):
+                return await _send(send, _said(Bye("expelled")))
+
+    def _text(self, word: Word) -> bytes:
+        """A change that a thousand are told is the same object for all of them, and is written down once."""
+        if self._written[0] is not word:
+            self._written = (word, _said(word))
+        return self._written[1]
 
 
 def own(machine: str) -> Callable[[str], bool]:
@@ -152,15 +164,9 @@ def _value(entry: StoreEntry) -> Any:
     return json.loads(entry.value)
 
 
-async def _send(send: Send, piece: bytes) -> None:
+async def _send(send: Send, piece: bytes, *, more: bool = True) -> None:
     async with asyncio.timeout(SEND_SECONDS):
-        await send({"type": "http.response.body", "body": piece, "more_body": True})
-
-
-async def _gone(request: Request) -> None:
-    """Until the client has hung up."""
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
+        await send({"type": "http.response.body", "body": piece, "more_body": more})
 
 
 def _last(header: str) -> int:

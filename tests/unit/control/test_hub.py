@@ -30,7 +30,9 @@ async def turns(count: int = 20) -> None:
 
 
 def waiting(listener: Listener) -> list[Word]:
-    return [listener.queue.get_nowait() for _ in range(listener.queue.qsize())]
+    words = list(listener._words)
+    listener._words.clear()
+    return words
 
 
 def all_keys(_: str) -> bool:
@@ -89,8 +91,8 @@ def test_one_that_does_not_keep_up_is_let_go() -> None:
                 await store.commit([Put("/a/1", str(n).encode())])
             await turns()
             assert slow.overrun
-            words = [word async for word in slow.words()]
-            assert isinstance(words[-1], Bye) and "too slow" in words[-1].reason
+            word = await slow.next(1)
+            assert isinstance(word, Bye) and "too slow" in word.reason
 
     run(script)
 
@@ -98,8 +100,9 @@ def test_one_that_does_not_keep_up_is_let_go() -> None:
 def test_all_are_told_that_the_server_stops() -> None:
     async def script(_: MemoryStore, hub: Hub) -> None:
         with hub.listening(all_keys) as one, hub.listening(all_keys) as other:
+            waiting(one), waiting(other)
             hub.end("stops")
-            assert waiting(one)[-1] == waiting(other)[-1] == Bye("stops")
+            assert await one.next(1) == await other.next(1) == Bye("stops")
 
     run(script)
 
@@ -125,5 +128,55 @@ def test_history_that_is_gone_is_read_anew(monkeypatch: Any) -> None:
             now = late.get("/a/1")
             assert now is not None and now.modified == last
         running.cancel()
+
+    run(script)
+
+
+def test_an_end_is_told_also_to_one_whose_queue_is_full_and_after_what_waits() -> None:
+    async def script(store: MemoryStore, hub: Hub) -> None:
+        with hub.listening(all_keys) as full:
+            for n in range(QUEUE - 1):
+                await store.commit([Put("/a/1", str(n).encode())])
+            await turns()
+            hub.end("stops")
+            words = [await full.next(1) for _ in range(QUEUE + 1)]
+            assert words[-1] == Bye("stops") and Bye("stops") not in words[:-1]
+
+    run(script)
+
+
+def test_one_that_waits_is_woken_by_a_word_and_by_time_alone() -> None:
+    async def script(store: MemoryStore, hub: Hub) -> None:
+        with hub.listening(all_keys) as listener:
+            await listener.next(1)
+            assert await listener.next(0.001) is None
+            asked = asyncio.ensure_future(listener.next(60))
+            await turns()
+            await store.commit([Put("/a/1", b"1")])
+            assert isinstance(await asked, Told)
+
+    run(script)
+
+
+def test_a_change_is_one_object_for_all_who_are_told() -> None:
+    async def script(store: MemoryStore, hub: Hub) -> None:
+        with hub.listening(all_keys) as one, hub.listening(all_keys) as other:
+            await store.commit([Put("/a/1", b"1")])
+            await turns()
+            assert waiting(one)[-1] is waiting(other)[-1]
+
+    run(script)
+
+
+def test_one_that_missed_more_than_its_queue_holds_reads_all_anew_and_goes_on() -> None:
+    async def script(store: MemoryStore, hub: Hub) -> None:
+        first = await store.commit([Put("/a/1", b"")])
+        for n in range(QUEUE * 2):
+            await store.commit([Put("/a/1", str(n).encode())])
+        await turns()
+        with hub.listening(all_keys, first) as back:
+            word = await back.next(1)
+            assert isinstance(word, Resync) and not back.overrun
+            assert await back.next(0.001) is None
 
     run(script)
