@@ -86,7 +86,7 @@ class Counts:
 
 
 @dataclass
-class SimulatedMachine:
+class CrowdMachine:
     """`context` shows its certificate; None until it has joined."""
 
     name: str
@@ -111,7 +111,7 @@ class Crowd:
         sslproto.SSLProtocol.max_size = 16_384  # asyncio's own is 256 KiB a connection
         self.hosts, self.port, self.ca, self.counts = tuple(hosts), port, ca, Counts()
         key = ec.generate_private_key(ec.SECP256R1())  # one for all of them: who is who is said by certificates
-        self.machines = [SimulatedMachine(f"{n:032x}", key) for n in range(first, first + count)]
+        self.machines = [CrowdMachine(f"{n:032x}", key) for n in range(first, first + count)]
         self._tasks: set[asyncio.Task[None]] = set()
 
     def given(self, authority: SimulatedCa, life: timedelta = timedelta(days=1)) -> None:
@@ -123,7 +123,7 @@ class Crowd:
         """All of them, by a token. The seconds it took."""
         began, room = time.monotonic(), asyncio.Semaphore(at_once)
 
-        async def one(machine: SimulatedMachine) -> None:
+        async def one(machine: CrowdMachine) -> None:
             wish = {"token": token, "machine": machine.name, "host": f"sim-{machine.name[-6:]}",
                     "public_key": machine.public}  # fmt: skip
             async with room:
@@ -140,13 +140,13 @@ class Crowd:
         return time.monotonic() - began
 
     async def ask(
-        self, machine: SimulatedMachine, method: str, path: str, body: Any = None, context: ssl.SSLContext | None = None
+        self, machine: CrowdMachine, method: str, path: str, body: Any = None, context: ssl.SSLContext | None = None
     ) -> tuple[int, bytes]:
         """One request on a connection of its own. Raises OSError, TimeoutError, EOFError."""
         host = self.host_of(machine)
         return await asked(host, self.port, context or machine.context, method, path, body)
 
-    def host_of(self, machine: SimulatedMachine) -> str:
+    def host_of(self, machine: CrowdMachine) -> str:
         return self.hosts[int(machine.name, 16) % len(self.hosts)]
 
     def live(self, *, every: float = REPORT_SECONDS) -> None:
@@ -176,7 +176,7 @@ class Crowd:
     def _begin(self, script: Any) -> None:
         self._tasks.add(asyncio.ensure_future(script))
 
-    async def _reporting(self, machine: SimulatedMachine, every: float) -> None:
+    async def _reporting(self, machine: CrowdMachine, every: float) -> None:
         await asyncio.sleep(random.uniform(0, every))
         while True:
             began = time.monotonic()
@@ -192,7 +192,7 @@ class Crowd:
                     self.counts.fail(f"report: {status} {body[:200].decode(errors='replace')}")
             await asyncio.sleep(random.uniform(0.8, 1.2) * every)
 
-    async def _listening(self, machine: SimulatedMachine) -> None:
+    async def _listening(self, machine: CrowdMachine) -> None:
         pause = FIRST_PAUSE
         await asyncio.sleep(random.uniform(0, FIRST_PAUSE))
         while True:
@@ -218,7 +218,7 @@ class Crowd:
             self.counts.heard.append((time.monotonic(), name, data))
 
 
-def report(machine: SimulatedMachine) -> dict[str, Any]:
+def report(machine: CrowdMachine) -> dict[str, Any]:
     return {
         "schema": 1, "machine": machine.name, "boot": machine.boot, "version": "20261201.1", "verdict": "good",
         "reason": "", "addresses": ["10.0.0.1", "fd00::1"], "at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),

@@ -1,8 +1,8 @@
 """A page of machines: those that are chosen, in the order of names, each with what it last reported.
 
-Invariants: a page costs what it shows. Without a choice as many records and reports are read as it has lines; with one,
-at most `MOST_READ` records, after which it says where to go on, be it without a line. All pages of a list have the
-records as of the first one; reports are as of now.
+Invariants: a page costs what it shows. Without a choice as many records, reports and boots are read as it has lines;
+with one, at most `MOST_READ` records, after which it says where to go on, be it without a line. All pages of a list
+have the records as of the first one; reports are as of now.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from typing import Any
 
 from orlop.control.records import KeptMachine, Records
 from orlop.errors import BadInput
+from orlop.model.cluster.boots import KnownBoots
 from orlop.model.cluster.machine import MachineReport, presence
 from orlop.model.cluster.names import Role
 
 MOST = 500  # lines of a page
 MOST_READ = 2000  # records that are looked at for one page
-PRESENCES = ("good", "bad", "waiting", "away", "new")
+PRESENCES = ("good", "bad", "waiting", "away", "new", "doubled")
 
 
 @dataclass(frozen=True)
@@ -67,21 +68,25 @@ async def machine_page(records: Records, choice: MachineChoice, cursor: str, lim
     while True:
         found, page = await records.machines(after=after, revision=revision, limit=min(limit, MOST_READ - looked))
         revision, looked = page.revision, looked + len(found)
-        reports = await records.reports(after, found[-1].record.machine, len(found)) if found else {}
+        last = found[-1].record.machine if found else ""
+        reports = await records.reports(after, last, len(found)) if found else {}
+        boots = await records.boots(after, last, len(found)) if found else {}
         for kept in found:
             after = kept.record.machine
-            line = shown(kept, reports.get(after), now)
+            line = shown(kept, reports.get(after), boots.get(after), now)
             if choice.wants(line):
                 lines.append(line)
             if len(lines) == limit:
                 break
-        is_last = not page.more and (not found or after == found[-1].record.machine)
+        is_last = not page.more and (not found or after == last)
         if is_last or len(lines) == limit or looked >= MOST_READ:
             return MachinePage(tuple(lines), revision, "" if is_last else _text(after, revision))
 
 
-def shown(kept: KeptMachine, report: MachineReport | None, now: datetime) -> dict[str, Any]:
-    about = kept.record.shown() | {"presence": presence(report, now), "revision": kept.revision}
+def shown(kept: KeptMachine, report: MachineReport | None, boots: KnownBoots | None, now: datetime) -> dict[str, Any]:
+    doubled = boots.doubled(now) if boots else ""
+    is_how = f"doubled: {doubled}" if doubled else presence(report, now)
+    about = kept.record.shown() | {"presence": is_how, "revision": kept.revision}
     return about | {"report": report.shown() if report else None}
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from http import HTTPStatus
 
+from orlop.control.records import Doubled
 from orlop.errors import BadInput, Busy, Missing, NotAllowed, OrlopError
 from orlop.store.protocol import Compacted, Conflict, StoreFull, TooLarge, Unavailable, Unsettled
 
@@ -38,6 +39,7 @@ _STATUSES: tuple[tuple[type[OrlopError], int], ...] = (
     (Unavailable, 503),
     (StoreFull, 507),
     (TooLarge, 413),
+    (Doubled, 409),
     (NotAllowed, 403),
     (Missing, 404),
     (Busy, 429),

@@ -5,6 +5,7 @@ Keys (model/cluster/names; all of them written by control alone):
     state/machines/MACHINE    MachineRecord
     state/expelled/MACHINE    why; goes with its lease when its certificate would have ended
     reports/MACHINE           MachineReport
+    boots/MACHINE             KnownBoots
     tokens/revoked/ID         why
     audit/TIME-…              what somebody did; goes with its lease
 
@@ -23,15 +24,20 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from orlop.errors import BadInput, Missing, NotAllowed
-from orlop.model.cluster.access import Caller
+from orlop.model.cluster.access import Access, Caller
+from orlop.model.cluster.boots import KnownBoots, judge
 from orlop.model.cluster.certificates import MACHINE_LIFE
 from orlop.model.cluster.machine import MachineRecord, MachineReport
-from orlop.model.cluster.names import AUDIT, EXPELLED, MACHINES, REPORTS, REVOKED
+from orlop.model.cluster.names import AUDIT, BOOTS, EXPELLED, MACHINES, REPORTS, REVOKED
 from orlop.model.words.strict import stamp
 from orlop.store.protocol import Conflict, Delete, Expect, Put, Store, StoreEntry, StorePage, Write, through
 
 AUDIT_LIFE = timedelta(days=90)
 _TRIES = 5  # of a change that somebody else was quicker with
+
+
+class Doubled(NotAllowed):
+    """Another machine with the same identity runs."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,8 @@ class Deed:
 class Records:
     def __init__(self, store: Store) -> None:
         self._store = store
+        # of machines that report here: what is kept beside the store only saves a read, every write is held against it
+        self._known: dict[str, tuple[KnownBoots | None, int]] = {}
 
     async def machine(self, machine: str) -> KeptMachine:
         """Raises Missing."""
@@ -86,16 +94,65 @@ class Records:
                 reports[entry.key.removeprefix(REPORTS)] = MachineReport.read(entry.value)
         return reports
 
-    async def reported(self, machine: str) -> MachineReport | None:
-        """The last of one machine; None when there is none that can be read."""
+    async def reported(self, machine: str) -> tuple[MachineReport | None, KnownBoots | None]:
+        """The last report of one machine, and its boots; None for what is not there or cannot be read."""
         entry = await self._store.get(REPORTS + machine)
-        try:
-            return MachineReport.read(entry.value) if entry else None
-        except BadInput:
-            return None
+        report = None
+        with suppress(BadInput):
+            report = MachineReport.read(entry.value) if entry else None
+        return report, (await self._boot(machine))[0]
 
-    async def report(self, report: MachineReport) -> None:
-        await self._store.commit([Put(REPORTS + report.machine, report.text())])
+    async def boots(self, after: str, last: str, limit: int) -> Mapping[str, KnownBoots]:
+        """As `reports`, of what is known of their boots."""
+        boots = {}
+        for entry in await through(self._store, BOOTS, after, last, limit):
+            with suppress(BadInput):
+                boots[entry.key.removeprefix(BOOTS)] = KnownBoots.read(entry.value)
+        return boots
+
+    async def report(self, report: MachineReport, address: str, now: datetime) -> None:
+        """Keep what a machine says, when it is the one that has this identity.
+
+        In steady state it is one write, that depends on the boot being the one that is known: another server may
+        have heard of another one. Raises Missing, and Doubled for one that is a copy of a machine that runs.
+        """
+        machine = report.machine
+        for last in range(1, _TRIES + 1):
+            known, revision = self._known.get(machine) or await self._boot(machine)
+            verdict = judge(known, report.boot, address, now)
+            if verdict.is_late:
+                return
+            expect = [Expect(BOOTS + machine, revision)]
+            writes: list[Write] = [] if verdict.refused else [Put(REPORTS + machine, report.text())]
+            try:
+                if verdict.known != known:
+                    expect.append(Expect(MACHINES + machine, (await self.machine(machine)).revision))
+                    writes.append(Put(BOOTS + machine, verdict.known.text()))
+                if verdict.news:
+                    deed = Deed(Caller(Access.MACHINE, machine, "certificate"), "report", address)
+                    writes.append(await self._entry(deed, verdict.news, now))
+                if writes:
+                    written = await self._store.commit(writes, expect)
+                    self._known[machine] = (verdict.known, written if verdict.known != known else revision)
+            except (Conflict, Missing) as e:
+                self._known.pop(machine, None)
+                if last == _TRIES or isinstance(e, Missing):
+                    raise
+            else:
+                if verdict.refused:
+                    hint = "give the copy an identity of its own, on it: orlop node reset"
+                    raise Doubled(verdict.refused, hint=hint)
+                return
+
+    async def _boot(self, machine: str) -> tuple[KnownBoots | None, int]:
+        """What is known, and its revision. What cannot be read is as good as nothing: it is written anew."""
+        entry = await self._store.get(BOOTS + machine)
+        if entry is None:
+            return None, 0
+        try:
+            return KnownBoots.read(entry.value), entry.modified
+        except BadInput:
+            return None, entry.modified
 
     async def revoked(self, token: str) -> str:
         """Why a token is taken back; empty when it is not."""
@@ -164,6 +221,7 @@ class Records:
             Put(EXPELLED + machine, why.encode(), lease.id),
             Delete(MACHINES + machine),
             Delete(REPORTS + machine),
+            Delete(BOOTS + machine),
         ]
         await self._commit(writes, [Expect(MACHINES + machine, found.revision)], deed, now)
 

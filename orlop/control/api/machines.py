@@ -37,7 +37,7 @@ async def report(asked: Asked) -> Response:
     said = MachineReport.read(asked.body)
     if said.machine != asked.machine:
         raise BadInput(f"the report is of machine {said.machine}, the address of machine {asked.machine}")
-    await asked.control.records.report(said)
+    await asked.control.records.report(said, asked.where, asked.now)
     return Response(status_code=204)
 
 
@@ -56,8 +56,8 @@ async def listed(asked: Asked) -> Response:
 async def shown(asked: Asked) -> Response:
     """One machine; its ETag is what If-Match of a change is compared with."""
     kept = await asked.control.records.machine(asked.machine)
-    report = await asked.control.records.reported(asked.machine)
-    return json_response(listing.shown(kept, report, asked.now), headers={"ETag": _etag(kept)})
+    report, boots = await asked.control.records.reported(asked.machine)
+    return json_response(listing.shown(kept, report, boots, asked.now), headers={"ETag": _etag(kept)})
 
 
 async def cordon(asked: Asked) -> Response:

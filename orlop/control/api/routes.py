@@ -46,7 +46,7 @@ ROUTES: tuple[ApiRoute, ...] = (
         ("public_key", "of P-256, in PEM"),
     )),
     ApiRoute("GET", "/v1/machines", Right.SEE_MACHINES, machines.listed,
-             query=(*_PAGE, ("role", "server or worker"), ("verdict", "good, bad, waiting, away or new"),
+             query=(*_PAGE, ("role", "server or worker"), ("verdict", "good, bad, waiting, away, new or doubled"),
                     ("cordoned", "yes or no"), ("host", "its host name"))),
     ApiRoute("GET", f"/v1/machines/{MACHINE}", Right.SEE_MACHINES, machines.shown),
     ApiRoute("PUT", f"/v1/machines/{MACHINE}/cordon", Right.CORDON, machines.cordon,

@@ -77,6 +77,7 @@ STATE = f"{KEYS}state/"  # what is decided and seldom changes: control watches i
 MACHINES = f"{STATE}machines/"  # MACHINE → its record
 EXPELLED = f"{STATE}expelled/"  # MACHINE → why; leased for as long as its certificate would be good
 REPORTS = f"{KEYS}reports/"  # MACHINE → what it last said of itself
+BOOTS = f"{KEYS}boots/"  # MACHINE → which of its boots reports, and which are refused: written at a boot
 PEOPLE = f"{KEYS}people/"  # SHA-256 of a bearer token → whose it is, the role, when it ends; leased
 AUDIT = f"{KEYS}audit/"  # TIME-… → what somebody did; leased
 

@@ -11,12 +11,14 @@ import ssl
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
+from datetime import datetime, timedelta
 from typing import Any
 
 from orlop.errors import BadInput, NotAllowed, OrlopError
 from orlop.model.cluster.names import url
 from orlop.model.cluster.token import Token, der, fingerprint
 from orlop.model.words.line import line
+from orlop.model.words.strict import Fields
 from orlop.net.dial import Patience
 from orlop.net.errors import Lying, Unreachable
 from orlop.net.exchange import Client, Reply
@@ -24,6 +26,8 @@ from orlop.net.exchange import Client, Reply
 SECONDS = 10.0
 SILENCE_SECONDS = 25.0  # of a stream: two and a half times what the server says something after
 LARGEST = 1 << 17
+# as OpenSSL says it of a certificate, at either end
+_TIMES = ("certificate is not yet valid", "certificate has expired", "certificate expired")
 
 
 class RefusedByCluster(NotAllowed):
@@ -84,9 +88,8 @@ class ControlClient:
 
 def trusted_ca(servers: Iterable[str], port: int, token: Token) -> str:
     """The CA's certificate that the token means, in PEM. Raises Unreachable; RefusedByCluster when another is shown."""
-    unproven = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    unproven.check_hostname, unproven.verify_mode = False, ssl.CERT_NONE  # what comes is compared with the token's hash
-    answer = ControlClient(servers, port, unproven).ask("GET", "/v1/ca")
+    # what comes is compared with the token's hash
+    answer = ControlClient(servers, port, _unproven()).ask("GET", "/v1/ca")
     ca = str(answer.get("ca") or "") if isinstance(answer, dict) else ""
     if fingerprint(der(ca)) != token.ca:
         raise RefusedByCluster(
@@ -95,6 +98,40 @@ def trusted_ca(servers: Iterable[str], port: int, token: Token) -> str:
             hint="see where `servers` of the configuration leads",
         )
     return ca
+
+
+def clock_words(servers: Iterable[str], port: int, why: str, now: datetime) -> str:
+    """What to say when a certificate is refused for its time: how far the clocks are apart. Empty when it is not that.
+
+    It says the same as long as they are, so that it is said once. Nothing is believed: who answers may be anybody.
+    """
+    if not any(words in why for words in _TIMES):
+        return ""
+    try:
+        answer = ControlClient(servers, port, _unproven()).ask("GET", "/v1/whoami")
+        apart = now - Fields.of("it", answer).moment("time")
+    except OrlopError:
+        return f"a certificate is not valid now, and the server does not say what time it is there: {why}"
+    side = "behind" if apart < timedelta(0) else "ahead of"
+    return (
+        f"this machine's clock is {_long(abs(apart))} {side} the server's, and a certificate is not valid at both: "
+        "one of the clocks is wrong; this machine goes on by itself when they agree"
+    )
+
+
+def _long(apart: timedelta) -> str:
+    """So roughly that it stays the same while they are apart."""
+    for seconds, unit in ((365 * 86400, "year"), (86400, "day"), (3600, "hour"), (60, "minute")):
+        if (count := round(apart.total_seconds() / seconds)) >= 1:
+            return f"about {count} {unit}{'s' if count > 1 else ''}"
+    return "less than a minute"
+
+
+def _unproven() -> ssl.SSLContext:
+    """Speaks to anybody."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
 
 
 def _answer(reply: Reply) -> Any:
@@ -110,7 +147,7 @@ def _answer(reply: Reply) -> Any:
     about = answer if isinstance(answer, dict) else {}
     said = line(str(about.get("detail") or f"it answers {reply.status}"), 500)
     hint = line(str(about.get("hint") or ""), 300)
-    if reply.status in {401, 403, 404}:
+    if reply.status in {401, 403, 404, 409}:
         raise RefusedByCluster(said, status=reply.status, hint=hint)
     if reply.status >= 500 or reply.status == 429:
         raise Unreachable(f"the control API: {said}", hint=hint)

@@ -30,7 +30,7 @@ from orlop.model.cluster.token import parse
 from orlop.model.words.line import line
 from orlop.net.errors import Unreachable
 from orlop.net.notify import notify
-from orlop.node.agent.control import ControlClient, RefusedByCluster, trusted_ca
+from orlop.node.agent.control import ControlClient, RefusedByCluster, clock_words, trusted_ca
 from orlop.node.agent.facts import MachineFacts
 from orlop.node.agent.keys import MachineKeys, trusting
 
@@ -99,7 +99,8 @@ class AgentLoop:
             return self._refused(e)
         except (OrlopError, OSError) as e:
             why = e.message if isinstance(e, OrlopError) else f"{e.filename or 'a file'}: {e.strerror}"
-            self._tell(connected=False, why=why)
+            clock = clock_words(self._servers, self._outside.port, why, self._outside.now())
+            self._tell(connected=False, why=clock or why)
             pause, self._pause = self._pause, min(self._pause * 2, LONGEST_PAUSE)
             return self._outside.random(pause / 2, pause)
         self._pause = FIRST_PAUSE

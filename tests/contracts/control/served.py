@@ -131,6 +131,14 @@ class ServedControl:
         finally:
             connection.close()
 
+    def show_from(self, begins: datetime) -> None:
+        """A certificate of the server that is good for a day from then on."""
+        own = PrivateKey()
+        text = asyncio.run(server_certificate(self.signer, own, begins))
+        for path, content in ((self.certificates.certificate, text.encode()), (self.certificates.key, own.pem)):
+            path.write_bytes(content)
+        assert self.certificates.reload()
+
     def do(self, coroutine: Any) -> Any:
         """In the server's own loop."""
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(SECONDS)
@@ -159,12 +167,17 @@ def signer_of(folder: Path, name: str = "test cluster CA") -> ClusterSigner:
     return ClusterSigner(certificate, key, tuple(in_sdk(ws, ["openssl"], binds=[folder])))
 
 
+async def server_certificate(signer: ClusterSigner, key: PrivateKey, begins: datetime) -> str:
+    """Good for a day."""
+    return await signer.sign(key.public, "/O=orlop:server/CN=s1", begins, timedelta(days=1),
+                             usages="serverAuth,clientAuth", names="IP:127.0.0.1,DNS:localhost")  # fmt: skip
+
+
 @contextmanager
 def serving(folder: Path) -> Iterator[ServedControl]:
     signer = signer_of(folder)
     own = PrivateKey()
-    text = asyncio.run(signer.sign(own.public, "/O=orlop:server/CN=s1", datetime.now(UTC), timedelta(days=1),
-                                   usages="serverAuth,clientAuth", names="IP:127.0.0.1,DNS:localhost"))  # fmt: skip
+    text = asyncio.run(server_certificate(signer, own, datetime.now(UTC)))
     (folder / "server.crt").write_text(text)
     (folder / "server.key").write_bytes(own.pem)
     store = MemoryStore()

@@ -6,7 +6,7 @@ import json
 import stat
 import time
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,7 @@ from orlop.node.agent.control import RefusedByCluster, trusted_ca
 from orlop.node.agent.facts import MachineFacts, addresses
 from orlop.node.agent.keys import MachineKeys
 from orlop.node.agent.loop import AgentLoop, AgentOutside
-from tests.contracts.control.served import Identity, ServedControl, signer_of, token_of
+from tests.contracts.control.served import Identity, ServedControl, serving, signer_of, token_of
 
 BOOT = "0f3c6f0a-31d6-4f6f-8f1e-2c3c8c0e7b11"
 
@@ -34,6 +34,7 @@ class OneAgent:
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_text(text)
         (folder / "var").mkdir()
+        self.control = control
         self.folder, self.token, self.said = folder, str(control.token()), list[str]()
         self.keys = MachineKeys(folder / "var", control.signer.openssl)
         self.status = folder / "run/status.json"
@@ -46,6 +47,18 @@ class OneAgent:
     @property
     def machine(self) -> str:
         return self.loop.state.machine
+
+    def copied(self, name: str, *, boot: str) -> OneAgent:
+        """Another machine, from a copy of this one's disk."""
+        copy = OneAgent(self.control, self.folder.with_name(name))
+        for path in ("etc/machine-id", *(f"var/{each.name}" for each in (self.folder / "var").iterdir())):
+            (copy.folder / path).write_bytes((self.folder / path).read_bytes())
+        copy.loop = AgentLoop(copy.loop._outside, "test", ("127.0.0.1",))
+        copy.boots(boot)
+        return copy
+
+    def boots(self, boot: str) -> None:
+        (self.folder / "proc/sys/kernel/random/boot_id").write_text(f"{boot}\n")
 
     def state(self) -> dict[str, object]:
         found: dict[str, object] = json.loads(self.status.read_text())
@@ -140,6 +153,79 @@ def test_a_ca_that_is_not_the_tokens_is_never_believed(control: ServedControl) -
     foreign = token_of(signer_of(control.folder / "other", "x"), control.now[0] + timedelta(hours=1))
     with pytest.raises(RefusedByCluster, match="not the one of the token"):
         trusted_ca(["127.0.0.1"], control.port, foreign)
+
+
+def test_two_clusters_of_one_name_are_not_taken_for_each_other(
+    control: ServedControl, agent: OneAgent, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """`servers` leads to the other one, which is called `test` too: neither lets it in, and each says why."""
+    with serving(tmp_path_factory.mktemp("other")) as other:
+        assert other.ask("GET", "/v1/whoami")[1]["cluster"] == control.ask("GET", "/v1/whoami")[1]["cluster"] == "test"
+        agent.loop._outside.port = other.port
+        agent.loop.turn()
+        assert "not the one of the token: it is of another cluster" in str(agent.state()["why"])
+        # one that is in already does not speak to the other either
+        agent.loop._outside.port = control.port
+        agent.loop.turn()
+        agent.loop._outside.port = other.port
+        agent.loop.turn()
+        assert agent.state()["joined"] is True and agent.state()["connected"] is False
+        assert "CERTIFICATE_VERIFY_FAILED" in str(agent.state()["why"])
+        admin = other.identity("admin", "/O=orlop:admin/CN=ada")
+        assert other.ask("GET", "/v1/machines", admin)[1]["machines"] == []
+
+
+@pytest.mark.parametrize(
+    ("apart", "said"),
+    [(timedelta(days=-2000), "about 5 years behind"), (timedelta(days=2000), "about 5 years ahead of"),
+     (timedelta(hours=-7), "about 7 hours behind")],
+)  # fmt: skip
+def test_a_clock_that_is_off_is_said_and_the_machine_joins_once_it_is_right(
+    control: ServedControl, agent: OneAgent, apart: timedelta, said: str
+) -> None:
+    """TLS goes by the real clock here, so it is the server's certificate that is of another time, as seen from it."""
+    begins = datetime.now(UTC) - apart
+    control.show_from(begins)
+    control.now[0] = begins
+    agent.token = str(control.token())
+    agent.loop._outside.now = lambda: datetime.now(UTC)
+    for _ in range(3):
+        agent.loop.turn()
+    assert f"this machine's clock is {said} the server's" in str(agent.state()["why"])
+    assert agent.state()["joined"] is False and len(agent.said) == 1
+    control.show_from(datetime.now(UTC))
+    control.now[0] = datetime.now(UTC)
+    agent.token = str(control.token())
+    agent.loop.turn()
+    assert agent.state()["joined"] is True
+
+
+def test_a_copy_of_a_disk_with_its_key_is_refused_and_the_machine_goes_on(
+    control: ServedControl, admin: Identity, agent: OneAgent
+) -> None:
+    agent.loop.turn()
+    copy = agent.copied("a2", boot="9" * 36)
+    for n in range(1, 4):
+        control.now[0] += timedelta(seconds=16)
+        copy.loop.turn()
+        control.now[0] += timedelta(seconds=16)
+        agent.loop.turn()
+        assert agent.state()["connected"] is True, n
+    assert "another machine with this identity runs" in str(copy.state()["why"])
+    assert (copy.folder / "var/machine.key").exists()  # it may be the other one that is the copy
+    shown = control.ask("GET", f"/v1/machines/{agent.machine}", admin)[1]
+    assert shown["presence"].startswith("doubled: another one with its identity runs at 127.0.0.1, boot 99999999")
+    assert shown["report"]["boot"] == BOOT
+    found = control.ask("GET", "/v1/machines?verdict=doubled", admin)[1]["machines"]
+    assert [each["machine"] for each in found] == [agent.machine]
+    entries = control.ask("GET", "/v1/audit", admin)[1]["entries"]
+    assert [e["result"] for e in entries if e["what"] == "report"] == [
+        "two machines have this identity, at 127.0.0.1 and 127.0.0.1; the latter is refused"
+    ]
+    # the machine is off for good: its copy needs only to boot
+    copy.boots("8" * 36)
+    copy.loop.turn()
+    assert copy.state()["connected"] is True
 
 
 def test_its_addresses_are_those_of_the_kernel() -> None:

@@ -154,7 +154,7 @@ def test_pages_of_any_size_are_the_whole_list(count: int, limit: int, most: int,
                 assert len(page.machines) <= limit
                 found += [line["machine"] for line in page.machines]
                 more, first = page.more, False
-        shown = [listing.shown(kept, None, NOW) for kept in (await Records(store).machines(limit=100))[0]]
+        shown = [listing.shown(kept, None, None, NOW) for kept in (await Records(store).machines(limit=100))[0]]
         assert found == [line["machine"] for line in shown if choice.wants(line)]
 
     run(script)
