@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Unit = Literal["bytes", "s", "instructions", ""]
+Unit = Literal["bytes", "s", "ms", "instructions", ""]
 
 
 @dataclass(frozen=True)
@@ -126,6 +126,8 @@ def show(value: float | None, unit: Unit) -> str:
         return f"{value / 1e6:.1f} MB"
     if unit == "s":
         return f"{value:.1f} s"
+    if unit == "ms":
+        return f"{value:.0f} ms"
     if unit == "instructions":
         return f"{value / 1e9:.2f} G"
     return f"{value:g}"

@@ -228,13 +228,13 @@ def measure(scene: Scene) -> list[Row]:
 
 
 def text(rows: Sequence[Row]) -> str:
-    lines = []
+    lines, width = [], max(50, *(len(row.figure.title) + 1 for row in rows))
     for row in rows:
         target = row.figure.target
         value = show(row.orlop, row.figure.unit) if row.figure.unit else f"{row.orlop:.3f}"
         limit = "" if target is None else f"≤ {show(target.limit, row.figure.unit)}"
         mark = {None: "", True: "yes", False: "NO"}[row.reached]
-        lines.append(f"{row.figure.title:<50}{value:>10}{limit:>12}{mark:>5}")
+        lines.append(f"{row.figure.title:<{width}}{value:>10}{limit:>12}{mark:>5}")
     return "\n".join(lines)
 
 

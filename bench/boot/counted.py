@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from orlop.errors import BadInput
+from bench.docs import write_between
 from orlop.lab.counted.boot import first_and_later
 from orlop.lab.counted.borders import PHASES
 from orlop.lab.counted.cost import MILLION, Cost, Phase
@@ -111,8 +111,4 @@ def _cell(phase: Phase | None) -> str:
 
 def write_docs(page: Path, text: str) -> None:
     """Put the text where the page has the last one. Raises BadInput when it has no place for it."""
-    before, begin, rest = page.read_text().partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise BadInput(f"{page} does not say where the counted boots belong", hint=f"between {BEGIN} and {END}")
-    page.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}")
+    write_between(page, BEGIN, END, text)

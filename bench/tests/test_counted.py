@@ -53,5 +53,5 @@ def test_the_docs_have_a_place_for_the_table(tmp_path: Path) -> None:
         write_docs(page, text)
         assert page.read_text() == f"{before}{BEGIN}\n\n{text}\n\n{END}{after}"
     page.write_text(before)
-    with pytest.raises(BadInput, match="where the counted boots belong"):
+    with pytest.raises(BadInput, match="where this belongs"):
         write_docs(page, "three")
