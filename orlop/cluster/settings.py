@@ -14,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 
 from orlop.errors import BadInput, Missing
+from orlop.model.cluster.access import Access
 from orlop.model.cluster.names import (
     CA_KEY_PLACE,
     CA_PLACE,
@@ -23,8 +24,10 @@ from orlop.model.cluster.names import (
     TOKEN_PLACE,
     Role,
 )
+from orlop.model.cluster.oidc import OidcSettings
 from orlop.model.settings import cluster as table
 from orlop.model.settings.read import read
+from orlop.model.settings.table import SettingValues
 from orlop.model.words.strict import Fields
 
 LARGEST = 1 << 16  # bytes of any of the files
@@ -53,6 +56,7 @@ class ClusterSettings:
     address: str = ""
     replace_after: float = 300.0
     form: Forming | None = None
+    oidc: OidcSettings | None = None
 
 
 def load(top: Path = Path("/")) -> ClusterSettings:
@@ -88,7 +92,19 @@ def parse(raw: bytes) -> ClusterSettings:
         address=given[table.OWN_ADDRESS] or "",
         replace_after=given[table.REPLACE_AFTER],
         form=Forming(form[table.UNTIL], form[table.SIZE]) if form else None,
+        oidc=_oidc(given[table.OIDC]),
     )
+
+
+def _oidc(given: SettingValues | None) -> OidcSettings | None:
+    """`oidc`: issuer, audience, claim, name, provider_ca, and admins, operators, auditors, viewers by their role."""
+    if given is None:
+        return None
+    roles = {Access(setting.name.removesuffix("s")): given[setting] for setting in table.GROUPS}
+    return OidcSettings(
+        given[table.ISSUER], given[table.AUDIENCE], roles, given[table.CLAIM], given[table.PERSON],
+        given[table.PROVIDER_CA] or "",
+    )  # fmt: skip
 
 
 def secret(place: str, top: Path = Path("/")) -> str:

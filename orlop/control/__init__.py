@@ -4,6 +4,7 @@
     signing    certificates, by openssl in a child
     hub        one watch on the store, and everybody who listens to it
     callers    who asks: a machine or a person by certificate, a person by bearer token
+    provider   people's tokens of an OpenID Connect provider
     api/       routes on Starlette; every right is asked of model/cluster/access
     listing    a page of machines
     connections  how many there are, and who is at the other end

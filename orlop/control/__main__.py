@@ -24,6 +24,7 @@ from orlop.control.api.stream import bye
 from orlop.control.hub import Hub
 from orlop.control.identity import RENEW, ServerIdentity, store_context
 from orlop.control.joining import JoinAuthority
+from orlop.control.provider import OidcProvider
 from orlop.control.records import Records
 from orlop.control.serve import Certificates, listening, server
 from orlop.control.signing import ClusterSigner
@@ -81,7 +82,8 @@ async def run(settings: ClusterSettings, machine: str, there: ControlPlaces) -> 
     certificates = Certificates(identity.certificate, identity.key, identity.ca)
     store = EtcdStore(there.store, await _store_context(there.store_tls) if there.store_tls else None)
     hub = Hub(store, STATE)
-    control = Control(store, hub, Records(store), authority, now, socket.gethostname(), settings.name)
+    provider = OidcProvider(settings.oidc, there.signer) if settings.oidc else None
+    control = Control(store, hub, Records(store), authority, now, socket.gethostname(), settings.name, provider)
     running = server(application(control), certificates, lambda: bye(hub))
     sock = listening("::", there.port)
     tasks = [

@@ -1,4 +1,5 @@
-"""Who asks: a machine or a person by the certificate of their connection, a person by a bearer token.
+"""Who asks: a machine or a person by the certificate of their connection, a person by a bearer token: one of this
+cluster's, or one of its identity provider's.
 
 A certificate says it in its subject, `O=orlop:ACCESS, CN=NAME`; who has none and no token is nobody. Nothing that a
 request says in its body or its headers makes a caller, but the token. Machines that were expelled are refused here,
@@ -15,12 +16,16 @@ from typing import Any
 
 from orlop.control.hub import Hub
 from orlop.control.problems import ApiProblem
+from orlop.control.provider import OidcProvider
+from orlop.errors import BadInput, NotAllowed
 from orlop.model.cluster.access import PEOPLE as PEOPLE_ROLES
 from orlop.model.cluster.access import Access, Caller
 from orlop.model.cluster.names import EXPELLED, PEOPLE, Role
+from orlop.model.cluster.oidc import is_token
 from orlop.store.protocol import Store
 
 LONGEST_TOKEN = 200  # characters
+ASK = {"WWW-Authenticate": "Bearer"}
 
 
 def of_certificate(certificate: Mapping[str, Any] | None) -> Caller | None:
@@ -39,19 +44,30 @@ def of_certificate(certificate: Mapping[str, Any] | None) -> Caller | None:
     return None
 
 
-async def of_bearer(store: Store, authorization: str, now: datetime) -> Caller:
-    """Raises ApiProblem: a token that is not known is refused, not taken for nobody's."""
+async def of_bearer(store: Store, provider: OidcProvider | None, authorization: str, now: datetime) -> Caller:
+    """Of a token of ours, or of the identity provider's. Raises ApiProblem: one that is not good is refused, not taken
+    for nobody's. Raises Unavailable when that cannot be told now.
+    """
     scheme, _, token = authorization.partition(" ")
+    token = token.strip()
+    if scheme.lower() == "bearer" and provider is not None and is_token(token):
+        try:
+            return await provider.caller(token, now)
+        except (BadInput, NotAllowed) as e:
+            raise ApiProblem(
+                401, f"the token of the identity provider is not taken: {e.message}", e.hint, ASK
+            ) from None
     entry = None
     if scheme.lower() == "bearer" and 0 < len(token) <= LONGEST_TOKEN:
         entry = await store.get(PEOPLE + hashlib.sha256(token.encode()).hexdigest())
     if entry is None:
         raise ApiProblem(401, "the bearer token is not known here, or has ended", "an admin makes one: POST /v1/people",
-                      {"WWW-Authenticate": "Bearer"})  # fmt: skip
+                      ASK)  # fmt: skip
     person = json.loads(entry.value)
-    if datetime.fromisoformat(person["ends"]) <= now:
-        raise ApiProblem(401, f"the bearer token ended at {person['ends']}", "", {"WWW-Authenticate": "Bearer"})
-    return Caller(Access(person["access"]), person["name"], "bearer token")
+    ends = datetime.fromisoformat(person["ends"])
+    if ends <= now:
+        raise ApiProblem(401, f"the bearer token ended at {person['ends']}", "", ASK)
+    return Caller(Access(person["access"]), person["name"], "bearer token", ends)
 
 
 def expelled(hub: Hub, caller: Caller) -> str:

@@ -69,14 +69,16 @@ async def join(records: Records, authority: JoinAuthority, wish: JoinWish, where
     return await _certificate(authority, record.role, wish.machine, wish.public_key, now)
 
 
-async def renew(records: Records, authority: JoinAuthority, caller: Caller, public_key: str, now: datetime) -> str:
+async def renew(records: Records, authority: JoinAuthority, public_key: str, deed: Deed, now: datetime) -> str:
     """A new certificate for the key that the machine joined with. Raises BadInput, Missing."""
+    caller = deed.caller
     kept = await records.machine(caller.name)
     if key_digest(public_key) != kept.record.key:
         raise BadInput(
             f"machine {caller.name} joined with another key: a certificate is renewed for the same one",
             hint="one that lost its key is expelled, and joins anew",
         )
+    await records.note(deed, "done", now)  # before it is handed out: none is that nobody knows of
     return await _certificate(authority, kept.record.role, caller.name, public_key, now)
 
 

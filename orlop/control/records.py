@@ -28,7 +28,7 @@ from orlop.model.cluster.access import Access, Caller
 from orlop.model.cluster.boots import KnownBoots, judge
 from orlop.model.cluster.certificates import MACHINE_LIFE
 from orlop.model.cluster.machine import MachineRecord, MachineReport
-from orlop.model.cluster.names import AUDIT, BOOTS, EXPELLED, MACHINES, REPORTS, REVOKED
+from orlop.model.cluster.names import AUDIT, BOOTS, EXPELLED, MACHINES, PEOPLE, REPORTS, REVOKED
 from orlop.model.words.strict import stamp
 from orlop.store.protocol import Conflict, Delete, Expect, Put, Store, StoreEntry, StorePage, Write, through
 
@@ -224,6 +224,13 @@ class Records:
             Delete(BOOTS + machine),
         ]
         await self._commit(writes, [Expect(MACHINES + machine, found.revision)], deed, now)
+
+    async def person(
+        self, token_hash: str, person: Mapping[str, Any], life: timedelta, deed: Deed, now: datetime
+    ) -> None:
+        """A bearer token, by its hash: whose it is, as what, until when."""
+        lease = await self._store.grant(int(life.total_seconds()))
+        await self._commit([Put(PEOPLE + token_hash, json.dumps(person).encode(), lease.id)], [], deed, now)
 
     async def audit(self, *, after: str = "", limit: int) -> tuple[list[dict[str, Any]], str]:
         """A page of what was done, oldest first, and where the next one begins; "" when it is the last."""

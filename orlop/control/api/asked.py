@@ -10,7 +10,7 @@ import json
 import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -22,11 +22,12 @@ from orlop.control import callers, problems
 from orlop.control.hub import Hub
 from orlop.control.joining import JoinAuthority
 from orlop.control.problems import ApiProblem
+from orlop.control.provider import OidcProvider
 from orlop.control.records import Deed, Records
 from orlop.errors import BadInput, NotAllowed, OrlopError
 from orlop.model.cluster.access import Caller, Right, refusal
 from orlop.model.words.strict import Fields, parse_json
-from orlop.store.protocol import Store
+from orlop.store.protocol import Store, StoreError
 
 LARGEST_BODY = 64 << 10
 DEADLINE_SECONDS = 15.0
@@ -46,6 +47,7 @@ class Control:
     clock: Callable[[], datetime]
     server: str
     cluster: str
+    provider: OidcProvider | None = None
     in_flight: Counter[str] = field(default_factory=Counter)
     streams: Counter[str] = field(default_factory=Counter)
 
@@ -103,7 +105,7 @@ def endpoint(control: Control, right: Right | None, answer: Answer) -> Callable[
             async with asyncio.timeout(DEADLINE_SECONDS):
                 caller = await who(control, request)
                 await allow(control, request, caller, right)
-                async with _place(control, caller, request):
+                async with _place(control, caller, request), _failures_noted(control, caller, request, right):
                     body = await _body(request)
                     return await answer(Asked(control, request, caller, control.clock(), body))
         except ApiProblem as e:
@@ -125,7 +127,7 @@ async def who(control: Control, request: Request) -> Caller | None:
     """Raises ApiProblem for a token that is not known."""
     caller = callers.of_certificate(request.scope.get("state", {}).get("peer"))
     if caller is None and (authorization := request.headers.get("authorization")):
-        caller = await callers.of_bearer(control.store, authorization, control.clock())
+        caller = await callers.of_bearer(control.store, control.provider, authorization, control.clock())
     return caller
 
 
@@ -144,6 +146,24 @@ async def allow(control: Control, request: Request, caller: Caller | None, right
     deed = Deed(caller, f"{request.method} {request.url.path}", where)
     await control.records.note(deed, f"refused: {why}", control.clock())
     raise problems.of(NotAllowed(why))
+
+
+@asynccontextmanager
+async def _failures_noted(
+    control: Control, caller: Caller | None, request: Request, right: Right | None
+) -> AsyncIterator[None]:
+    """What a known caller wanted to change and could not is in the audit log, as what was done is. Reports are not: a
+    machine makes two a minute. Joining notes its own, since who asks is known only when the token is read.
+    """
+    try:
+        yield
+    except OrlopError as e:
+        if caller is not None and request.method != "GET" and right not in {None, Right.REPORT}:
+            where = request.client.host if request.client else "?"
+            deed = Deed(caller, f"{request.method} {request.url.path}", where)
+            with suppress(StoreError):  # it may be the store that has failed
+                await control.records.note(deed, f"failed: {e.message}", control.clock())
+        raise
 
 
 @asynccontextmanager

@@ -27,8 +27,8 @@ async def renew(asked: Asked) -> Response:
     """A machine's next certificate, for the key it has."""
     control, f = asked.control, asked.fields()
     f.only("public_key")
-    assert asked.caller is not None
-    made = await joining.renew(control.records, control.authority, asked.caller, f.text("public_key", 1024), asked.now)
+    deed = asked.deed("renew its certificate")
+    made = await joining.renew(control.records, control.authority, f.text("public_key", 1024), deed, asked.now)
     return json_response({"certificate": made, "ca": control.authority.pem})
 
 

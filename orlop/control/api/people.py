@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import secrets
 from datetime import timedelta
 from typing import Any
@@ -15,9 +14,8 @@ from orlop.errors import BadInput
 from orlop.model.cluster import token as join_token
 from orlop.model.cluster.access import PEOPLE as PEOPLE_ROLES
 from orlop.model.cluster.certificates import TOKEN_LIFE
-from orlop.model.cluster.names import PEOPLE, Role
+from orlop.model.cluster.names import Role
 from orlop.model.words.strict import stamp
-from orlop.store.protocol import Put
 
 MOST_HOURS = 24 * 365
 MOST = 500
@@ -56,11 +54,9 @@ async def person_made(asked: Asked) -> Response:
     life = timedelta(hours=f.number("hours", 1, MOST_HOURS))
     token, ends = secrets.token_urlsafe(32), asked.now + life
     person: dict[str, Any] = {"name": name, "access": access, "ends": stamp(ends)}
-    store = asked.control.store
-    lease = await store.grant(int(life.total_seconds()))
-    key = PEOPLE + hashlib.sha256(token.encode()).hexdigest()
-    await store.commit([Put(key, json.dumps(person).encode(), lease.id)])
-    await asked.control.records.note(asked.deed(f"make a bearer token for {name} as {access}"), "done", asked.now)
+    deed = asked.deed(f"make a bearer token for {name} as {access}")
+    digest = hashlib.sha256(token.encode()).hexdigest()
+    await asked.control.records.person(digest, person, life, deed, asked.now)
     return json_response({"token": token, **person}, 201)
 
 

@@ -8,8 +8,8 @@
 
 `id` is the revision; a client that comes back says it in Last-Event-ID and misses nothing. Why not Starlette's
 StreamingResponse: it costs two tasks and 18 KB more for each of a thousand streams; here a stream is one task.
-Invariants: a stream ends when the caller's certificate does, or when the caller is expelled; one that does not read is
-cut off, not waited for.
+Invariants: a stream ends when the caller's certificate or token does, or when the caller is expelled; one that does not
+read is cut off, not waited for.
 """
 
 from __future__ import annotations
@@ -85,7 +85,8 @@ class Stream:
             lost: Lost = peer["lost"]
             lost.tell(hung_up)  # not by awaiting `receive`: that would take a second task for each of a thousand
             try:
-                await self._words(listener, caller, peer.get("until"), send)
+                ends = [peer["until"], caller.until.timestamp() if caller.until else None]
+                await self._words(listener, caller, min((e for e in ends if e is not None), default=None), send)
                 await _send(send, b"", more=False)
             except TimeoutError:
                 peer["abort"]()  # closing would wait for what it does not read
@@ -99,7 +100,7 @@ class Stream:
         while True:
             now = self._control.clock().timestamp()
             if until is not None and now >= until:
-                return await _send(send, _said(Bye("your certificate has ended")))
+                return await _send(send, _said(Bye(f"your {caller.via} has ended")))
             pause = min(ALIVE_SECONDS, until - now) if until is not None else ALIVE_SECONDS
             word = await listener.next(max(pause, 0.0))
             if word is None:

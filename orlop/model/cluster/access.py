@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 
@@ -51,11 +52,14 @@ _OWN = frozenset({Right.REPORT, Right.RENEW, Right.WATCH_OWN})
 
 @dataclass(frozen=True)
 class Caller:
-    """`name`: a machine's 32 digits, or what a person is called; `via`: how that is known, for the audit log."""
+    """`name`: a machine's 32 digits, or what a person is called; `via`: how that is known, for the audit log; `until`:
+    when it is not known any more, None where the certificate of the connection says it.
+    """
 
     access: Access
     name: str
     via: str
+    until: datetime | None = None
 
     @property
     def called(self) -> str:

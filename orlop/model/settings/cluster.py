@@ -102,6 +102,28 @@ REPLACE_AFTER = usual(
 FORM = group(
     "form", FORM_TABLE, "for the first server only: it makes the cluster's store when no other server answers", _READER
 )
+_VALUE = kinds.matching(r"[A-Za-z0-9@._:/+= -]{1,100}", "1 to 100 letters, digits, spaces and @._:/+=-")
+_CLAIM = kinds.matching(r"[A-Za-z0-9_:/.-]{1,100}", "the name of a claim: 1 to 100 letters, digits and _:/.-")
+_MOST_GROUPS = 32
+_ISSUER = kinds.matching(r"https://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~/-]*)?", "an https address without ? and #")
+ISSUER = must("issuer", _ISSUER, "the provider, as it writes itself", _READER)
+AUDIENCE = must("audience", _VALUE, "what the provider calls this cluster: its client id", _READER)
+CLAIM = usual("claim", _CLAIM, "groups", "the claim whose values decide; dots lead into objects", _READER)
+PERSON = usual("name", _CLAIM, "sub", "the claim that people are called by", _READER)
+GROUPS = tuple(
+    some(f"{access}s", _VALUE, _MOST_GROUPS, f"values of the claim that make {article} {access}", _READER)
+    for access, article in (("admin", "an"), ("operator", "an"), ("auditor", "an"), ("viewer", "a"))
+)
+PROVIDER_CA = maybe(
+    "provider_ca",
+    PEM,
+    "certificate of the authority of the provider's; if not given, those the system believes",
+    _READER,
+)
+OIDC_TABLE = SettingsTable("cluster_oidc", (ISSUER, AUDIENCE, CLAIM, PERSON, *GROUPS, PROVIDER_CA))
+OIDC = group(
+    "oidc", OIDC_TABLE, "people by OpenID Connect, beside certificates and bearer tokens: servers only", _READER
+)
 CA = maybe("ca", PEM, "certificate of the cluster's CA", _READER)
 CA_KEY = maybe("ca_key", PEM, "its private key: servers only", _READER)
 STORE_CA = maybe("store_ca", PEM, "certificate of the CA of the cluster's store: servers only", _READER)
@@ -109,13 +131,16 @@ STORE_CA_KEY = maybe("store_ca_key", PEM, "its private key: servers only", _READ
 TOKEN = maybe("token", TOKEN_KIND, "what a worker joins with", _READER)
 
 # the file's; the others are files of their own
-PLAIN: tuple[Setting[object], ...] = (NAME, ROLE, SERVERS, OWN_ADDRESS, REPLACE_AFTER, FORM)
+PLAIN: tuple[Setting[object], ...] = (NAME, ROLE, SERVERS, OWN_ADDRESS, REPLACE_AFTER, FORM, OIDC)
 SECRETS: tuple[Setting[object], ...] = (CA, CA_KEY, STORE_CA, STORE_CA_KEY, TOKEN)
 PLAIN_TABLE = SettingsTable("cluster", PLAIN)
 CLUSTER = SettingsTable("cluster", (*PLAIN, *SECRETS))
 
 _NEEDED = {Role.SERVER: (CA, CA_KEY, STORE_CA, STORE_CA_KEY), Role.WORKER: (TOKEN,)}
-_REFUSED = {Role.SERVER: (TOKEN,), Role.WORKER: (FORM, OWN_ADDRESS, REPLACE_AFTER, CA_KEY, STORE_CA, STORE_CA_KEY)}
+_REFUSED = {
+    Role.SERVER: (TOKEN,),
+    Role.WORKER: (FORM, OIDC, OWN_ADDRESS, REPLACE_AFTER, CA_KEY, STORE_CA, STORE_CA_KEY),
+}
 
 
 def problems(role: Role, has: Callable[[str], bool]) -> list[tuple[str, str, str]]:

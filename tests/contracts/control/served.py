@@ -28,11 +28,13 @@ from orlop.control.api.routes import application
 from orlop.control.api.stream import bye
 from orlop.control.hub import Hub
 from orlop.control.joining import JoinAuthority
+from orlop.control.provider import OidcProvider
 from orlop.control.records import Records
 from orlop.control.serve import Certificates, ControlServer, listening, server
 from orlop.control.signing import ClusterSigner
 from orlop.model.cluster import token as join_token
 from orlop.model.cluster.names import STATE, Role
+from orlop.model.cluster.oidc import OidcSettings
 from orlop.model.cluster.token import Token
 from orlop.sdk import tree
 from orlop.sdk.run import in_sdk
@@ -92,6 +94,8 @@ class ServedControl:
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop)
     stopped: threading.Event = field(default_factory=threading.Event)
     running: ControlServer | None = None
+    provider: OidcProvider | None = None
+    seconds: list[float] = field(default_factory=lambda: [1000.0])  # of the provider's clock
 
     def token(self, life: timedelta = timedelta(hours=1)) -> Token:
         return token_of(self.signer, self.now[0] + life)
@@ -174,7 +178,7 @@ async def server_certificate(signer: ClusterSigner, key: PrivateKey, begins: dat
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[ServedControl]:
+def serving(folder: Path, oidc: OidcSettings | None = None) -> Iterator[ServedControl]:
     signer = signer_of(folder)
     own = PrivateKey()
     text = asyncio.run(server_certificate(signer, own, datetime.now(UTC)))
@@ -185,7 +189,9 @@ def serving(folder: Path) -> Iterator[ServedControl]:
         folder, signer, store, Hub(store, STATE),
         Certificates(folder / "server.crt", folder / "server.key", signer.certificate), [datetime.now(UTC)],
     )  # fmt: skip
-    control = Control(store, there.hub, Records(store), JoinAuthority.load(signer), lambda: there.now[0], "s1", "test")
+    there.provider = OidcProvider(oidc, signer, lambda: there.seconds[0]) if oidc else None
+    control = Control(store, there.hub, Records(store), JoinAuthority.load(signer), lambda: there.now[0], "s1", "test",
+                      there.provider)  # fmt: skip
     sock = listening("127.0.0.1", 0)
     there.port = sock.getsockname()[1]
 

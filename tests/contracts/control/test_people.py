@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import pytest
 
-from orlop.model.cluster.access import PEOPLE
-from tests.contracts.control.served import Identity, ServedControl
+from orlop.model.cluster.access import PEOPLE, Right
+from tests.contracts.control.served import Identity, PrivateKey, ServedControl
 from tests.contracts.control.test_joining import M1, M2, joined
 
 
@@ -78,6 +81,52 @@ def test_pages(control: ServedControl, admin: Identity) -> None:
     first = control.ask("GET", "/v1/audit?limit=2", admin)[1]
     second = control.ask("GET", f"/v1/audit?limit=2&continue={first['continue']}", admin)[1]
     assert len(first["entries"]) == len(second["entries"]) == 2 and first["entries"] != second["entries"]
+
+
+def test_the_log_has_who_what_when_from_where_and_result_of_everything(control: ServedControl, admin: Identity) -> None:
+    """Every route that changes something, done and failed: the table is walked, so a new one is asked for too."""
+    from orlop.control.api.routes import ROUTES
+
+    key = PrivateKey()
+    machine = joined(control, M1, key)
+    token = control.token().id
+    asked: dict[tuple[str, str], tuple[Any, str, Identity, Any, str]] = {
+        ("POST", "/v1/join"): (None, "/v1/join", machine, None, "join as worker from w1"),
+        ("PUT", "/v1/machines/{machine:str}/cordon"): (
+            {"reason": "disk"}, f"/v1/machines/{M1}/cordon", admin, {"reason": 7}, f"cordon {M1}: disk"),
+        ("POST", "/v1/machines/{machine:str}/certificate"): (
+            {"public_key": key.public}, f"/v1/machines/{M1}/certificate", machine, {"public_key": "x"},
+            "renew its certificate"),
+        ("POST", "/v1/tokens"): ({"reason": "new rack"}, "/v1/tokens", admin, {"hours": 0}, "make join token"),
+        ("DELETE", "/v1/tokens/{token:str}"): (
+            None, f"/v1/tokens/{token}?reason=old", admin, "/v1/tokens/none", f"revoke join token {token}"),
+        ("POST", "/v1/people"): (
+            {"name": "bob", "access": "viewer", "hours": 1}, "/v1/people", admin, {"name": "bob"},
+            "make a bearer token for bob as viewer"),
+        ("DELETE", "/v1/machines/{machine:str}"): (
+            None, f"/v1/machines/{M1}?reason=old", admin, f"/v1/machines/{M2}?reason=x", f"expel {M1}: old"),
+    }  # fmt: skip
+    changing = {(r.method, r.path) for r in ROUTES if r.method != "GET" and r.right is not Right.REPORT}
+    assert changing == set(asked)
+    for (method, _), (body, path, caller, bad, _) in asked.items():
+        if path != "/v1/join":
+            bad_path, bad_body = (bad, None) if isinstance(bad, str) else (path, bad)
+            assert control.ask(method, bad_path, caller, bad_body)[0] in {400, 404}
+            assert control.ask(method, path, caller, body)[0] < 300
+    log = control.ask("GET", "/v1/audit?limit=100", admin)[1]["entries"]
+    assert [entry["at"] for entry in log] == sorted(entry["at"] for entry in log)
+    for entry in log:
+        assert set(entry) == {"at", "who", "via", "what", "from", "result"} and all(entry.values())
+        assert entry["from"] == "127.0.0.1"
+    done = [entry for entry in log if entry["result"] == "done"]
+    assert len(done) == len(asked)
+    for _, path, caller, _, what in asked.values():
+        who = "admin ada" if caller is admin else f"machine {M1}"
+        assert sum(entry["what"].startswith(what) and entry["who"] == who for entry in done) == 1, path
+    failed = [entry for entry in log if entry["result"].startswith("failed: ")]
+    assert len(failed) == len(asked) - 1
+    secret = [json.dumps(log).count(word) for word in (key.public[30:60], str(control.token())[-64:])]
+    assert secret == [0, 0]
 
 
 def test_what_is_not_there_and_what_is_too_much(control: ServedControl, admin: Identity) -> None:

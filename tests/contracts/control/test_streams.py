@@ -12,6 +12,9 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
+from orlop.control.api import stream as streams
 from orlop.control.hub import QUEUE
 from orlop.control.serve import GRACE_SECONDS
 from tests.contracts.control.served import Identity, ServedControl
@@ -96,6 +99,60 @@ def test_a_stream_ends_with_the_certificate(control: ServedControl) -> None:
         control.now[0] += timedelta(seconds=2)
         name, _, data = events.next()
         assert (name, data["reason"]) == ("bye", "your certificate has ended")
+
+
+def test_it_says_that_it_is_alive_and_when_to_come_back(
+    control: ServedControl, admin: Identity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the wire, as WHATWG HTML 9.2 has it: a comment while nothing happens; an end that has a name and a pause."""
+    monkeypatch.setattr(streams, "ALIVE_SECONDS", 0.2)
+    with stream(control, admin) as events:
+        lines = [events.answer.readline() for _ in range(8)]
+        assert lines[0] == b"event: state\n" and lines[1].startswith(b"id: ") and lines[2].startswith(b"data: {")
+        assert lines[3:] == [b"\n", b": alive\n", b"\n", b": alive\n", b"\n"]
+        control.end()
+        rest = events.answer.read().decode()
+    end = [line for line in rest.splitlines() if line and not line.startswith(":")]
+    assert 500 <= int(end[0].removeprefix("retry: ")) <= 2000
+    assert end[1:] == ["event: bye", 'data: {"reason":"this server stops"}']
+
+
+def test_one_that_comes_back_after_a_gap_has_missed_nothing(control: ServedControl, admin: Identity) -> None:
+    """Cut off without a word, again and again, while another one changes things: each change is told once, in order."""
+    joined(control)
+    seen, last = list[tuple[str, str]](), 0
+    for n in range(12):
+        with stream(control, admin, last=last) as events:
+            if not last:
+                name, last, _ = events.next()
+                assert name == "state"
+            for _ in range(n % 3):
+                control.ask("PUT", f"/v1/machines/{M1}/cordon", admin, {"reason": f"r{len(seen)}"})
+                name, last, data = events.next()
+                seen.append((name, data["value"]["cordoned"]))
+        # while it is away
+        control.ask("PUT", f"/v1/machines/{M1}/cordon", admin, {"reason": f"r{len(seen)}"})
+        with stream(control, admin, last=last) as events:
+            name, last, data = events.next()
+            seen.append((name, data["value"]["cordoned"]))
+    assert seen == [("put", f"r{n}") for n in range(len(seen))] and len(seen) == 24
+
+
+def test_one_caller_has_so_many_streams_and_others_have_theirs(control: ServedControl, admin: Identity) -> None:
+    viewer = control.identity("viewer", "/O=orlop:viewer/CN=vic")
+    with contextlib.ExitStack() as stack:
+        for _ in range(streams.STREAMS_EACH):
+            stack.enter_context(stream(control, viewer))
+        status, body, headers = control.ask("GET", "/v1/watch/machines", viewer)
+        assert status == 429 and "16 streams open" in body["detail"] and headers["retry-after"]
+        with stream(control, admin) as events:
+            assert events.next()[0] == "state"
+    until = time.monotonic() + 5
+    while control.hub.listeners:
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    with stream(control, viewer) as events:
+        assert events.next()[0] == "state"
 
 
 def test_a_server_that_stops_says_so_at_once(control: ServedControl, admin: Identity) -> None:

@@ -12,7 +12,9 @@ import pytest
 from orlop.cluster import folder as folders
 from orlop.cluster.settings import certificate, load, parse, secret
 from orlop.errors import BadInput, Missing
+from orlop.model.cluster.access import Access
 from orlop.model.cluster.names import CA_KEY_PLACE, CA_PLACE, SETTINGS_PLACE, STORE_CA_KEY_PLACE, TOKEN_PLACE, Role
+from orlop.model.cluster.oidc import OidcSettings
 from tests.unit.model.settings.borders import checked, toml
 
 NOW = datetime(2026, 11, 28, 12, 0, 0, tzinfo=UTC)
@@ -49,6 +51,40 @@ def test_server_reads_what_it_was_given(tmp_path: Path) -> None:
     assert certificate(CA_PLACE, top) == KEYS["ca"]
     assert secret(CA_KEY_PLACE, top) == KEYS["ca_key"]
     assert "PRIVATE" not in (top / SETTINGS_PLACE.lstrip("/")).read_text()
+
+
+def test_server_reads_who_its_people_are(tmp_path: Path) -> None:
+    oidc = {
+        "issuer": "https://id.example/realms/a", "audience": "orlop", "claim": "realm_access.roles", "name": "email",
+        "admins": ["platform team"], "viewers": ["all", "guests"], "provider_ca": KEYS["ca"],
+    }  # fmt: skip
+    found = load(machine(tmp_path, {**SERVER, **KEYS, "oidc": oidc})).oidc
+    assert found == OidcSettings(
+        "https://id.example/realms/a", "orlop",
+        {Access.ADMIN: ("platform team",), Access.OPERATOR: (), Access.AUDITOR: (), Access.VIEWER: ("all", "guests")},
+        "realm_access.roles", "email", KEYS["ca"],
+    )  # fmt: skip
+    plain = load(machine(tmp_path / "2", {**SERVER, **KEYS, "oidc": {"issuer": "https://a", "audience": "b"}})).oidc
+    assert plain is not None
+    assert (plain.claim, plain.name, plain.ca) == ("groups", "sub", "")
+
+
+@pytest.mark.parametrize(
+    "oidc",
+    [
+        {"audience": "orlop"},
+        {"issuer": "https://id.example"},
+        {"issuer": "http://id.example", "audience": "orlop"},
+        {"issuer": "https://id.example?a=b", "audience": "orlop"},
+        {"issuer": "https://id.example", "audience": "orlop", "admins": ["a\nb"]},
+        {"issuer": "https://id.example", "audience": "orlop", "kings": ["a"]},
+    ],
+)
+def test_people_who_are_said_wrongly_are_refused_on_both_sides(oidc: dict[str, Any]) -> None:
+    given = {**SERVER, "oidc": oidc}
+    assert checked({"cluster": {**given, **KEYS}}) is None
+    with pytest.raises(BadInput, match="oidc"):
+        parse(toml(given))
 
 
 def test_worker_reads_what_it_was_given(tmp_path: Path) -> None:
