@@ -18,13 +18,15 @@ HTTPS on port {CONTROL_PORT} of every server of a cluster, TLS 1.3. All servers 
 cluster's store. Made from the tables in `orlop/control/api/routes.py` and `orlop/model/cluster/access.py`; do not edit.
 
 Who asks is known by a client certificate of the cluster's CA (`O=orlop:ROLE`, `CN=NAME`) or by a bearer token: one of
-the cluster's own, or an ID token of the provider in `cluster.oidc`. A machine may ask for what is its own, and for nothing else. `GET /openapi.json` describes all of this for tools.
+the cluster's own, or an ID token of the provider in `cluster.oidc`. A machine may ask for what is its own, and for
+nothing else. `GET /openapi.json` describes all of this for tools.
 
 - What is refused is answered as RFC 9457 says, with `detail` and, where there is something to do, `hint`.
 - A body has at most {LARGEST_BODY >> 10} KiB, and an answer comes within {DEADLINE_SECONDS:.0f} s.
-- A caller has at most {IN_FLIGHT_EACH} requests on their way and {STREAMS_EACH} streams open (429). 503 says with `Retry-After` when to ask again.
-- At most {MOST} connections are open, {MOST_OF_ONE} of one address; those that are too many are closed at once. One that
-  has not sent a whole request within {HEAD_SECONDS:.0f} s is closed.
+- A caller has at most {IN_FLIGHT_EACH} requests on their way and {STREAMS_EACH} streams open (429). 503 says with
+  `Retry-After` when to ask again.
+- At most {MOST} connections are open, {MOST_OF_ONE} of one address; those that are too many are closed at once. One
+  that has not sent a whole request within {HEAD_SECONDS:.0f} s is closed.
 - 409 as the answer to a report: another machine with the same identity runs, and this one is taken for its copy.
 - `GET /v1/machines/MACHINE` gives an `ETag`, which a change takes as `If-Match`: 412 when somebody else was quicker.
 - Lists come in pages: `continue` of one is given to the next, and all are as of the first. 410: that was too long ago.
@@ -51,7 +53,7 @@ def markdown() -> str:
         f"|---|{'---|' * len(Access)}",
         *rows,
         "",
-        "A machine's rights are on its own things only. What a known caller may not do, or could not, is in the audit log.",
+        "A machine's rights are on its own things only. What a known caller may not or could not do is in the audit log.",
     ]
     requests = ["\n## Requests\n", "| request | what | said with it | for |", "|---|---|---|---|"]
     for route in ROUTES:
