@@ -53,7 +53,7 @@ def markdown() -> str:
         f"|---|{'---|' * len(Access)}",
         *rows,
         "",
-        "A machine's rights are on its own things only. What a known caller may not or could not do is in the audit log.",
+        "A machine's rights are on its own things only. What one may not or could not do is in the audit log.",
     ]
     requests = ["\n## Requests\n", "| request | what | said with it | for |", "|---|---|---|---|"]
     for route in ROUTES:
