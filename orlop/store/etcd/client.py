@@ -35,13 +35,33 @@ from orlop.store.protocol import (
     conflict,
 )
 
-READ_SECONDS, WRITE_SECONDS = 0.5, 1.0  # one try; what decides how soon a cluster is usable after its leader is gone
+READ_SECONDS = 0.5  # one try; tries decide how soon a cluster is usable after its leader is gone
+LEAST_SECONDS, MOST_SECONDS = 0.25, 2.0  # one try of a write: TryTime
 WITHIN_SECONDS = 10.0  # all tries
 # etcd is started with --experimental-watch-progress-notify-interval=2s, so a watch is never silent for longer
 SILENCE_SECONDS = 7.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0  # before a watch that broke off is begun again
 # gRPC's codes, as the gateway tells them
 NOT_FOUND, INVALID, OUT_OF_RANGE, RESOURCES, UNAVAILABLE, DEADLINE = 5, 3, 11, 8, 14, 4
+
+
+class TryTime:
+    """How long one try of a write may take: eight times what writes take lately, within bounds, and more with each try.
+
+    Why not a fixed time: after the leader is gone every try that is sent to it, or by way of it, is lost, so each second
+    of a try is one without writes; but on a disk that takes half a second for a write, short tries would send each again
+    and again, until nothing else is done.
+    """
+
+    def __init__(self) -> None:
+        self._usual = 0.0
+
+    def took(self, seconds: float) -> None:
+        self._usual += (seconds - self._usual) / 8
+
+    def of(self, tries: int) -> float:
+        """Of a write that was tried so many times before."""
+        return min(max(LEAST_SECONDS, 8 * self._usual) * 1.25**tries, MOST_SECONDS)
 
 
 class EtcdStore:
@@ -55,6 +75,7 @@ class EtcdStore:
     ) -> None:
         self._pool = Pool(urls, context)
         self._within, self._silence = within, silence
+        self._write = TryTime()
 
     def use(self, context: ssl.SSLContext) -> None:
         """Show this certificate from the next connection on."""
@@ -74,11 +95,14 @@ class EtcdStore:
     async def commit(self, writes: Sequence[Write], expect: Sequence[Expect] = ()) -> int:
         checked(writes, expect)
         loop, message = asyncio.get_running_loop(), wire.txn(writes, expect)
-        until, pause, lost = loop.time() + self._within, FIRST_PAUSE, ""
+        until, pause, lost, tries = loop.time() + self._within, FIRST_PAUSE, "", 0
         while True:
+            each, began = self._write.of(tries), loop.time()
+            tries += 1
             try:
-                left = max(until - loop.time(), 0.01)
-                body = good(await self._pool.call("/v3/kv/txn", message, each=WRITE_SECONDS, within=left, again=False))
+                left = max(until - began, 0.01)
+                body = good(await self._pool.call("/v3/kv/txn", message, each=each, within=left, again=False))
+                self._write.took(min(loop.time() - began, each))  # not what it waited for its turn
             except Broken as e:
                 lost = str(e)
             except Unavailable as e:
@@ -96,8 +120,8 @@ class EtcdStore:
                 raise conflict({e.key: now[e.key] for e in expect if now[e.key] != e.modified})
             if loop.time() + pause > until:
                 raise Unsettled(f"it is not known whether a write arrived: {lost}", hint="read what is there now")
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, LONGEST_PAUSE)
+            await asyncio.sleep(max(0.0, pause - (loop.time() - began)))  # a member that was silent was pause enough
+            pause = min(pause * 2, MOST_SECONDS / 4)
 
     async def _done(self, writes: Sequence[Write]) -> int:
         """The revision at which all this was written; 0 when it was not."""
@@ -137,23 +161,23 @@ class EtcdStore:
                 pause = min(pause * 2, LONGEST_PAUSE)
 
     async def grant(self, seconds: int) -> Lease:
-        body = await self._read("/v3/lease/grant", wire.lease_grant(seconds), each=WRITE_SECONDS)
+        body = await self._read("/v3/lease/grant", wire.lease_grant(seconds), each=MOST_SECONDS / 2)
         return Lease(wire.number(body, "ID"), wire.number(body, "TTL"))
 
     async def keep(self, lease: Lease) -> None:
         # the answer for a lease that has ended is a good one, without a time to live
-        body = await self._read("/v3/lease/keepalive", wire.lease_id(lease.id), each=WRITE_SECONDS)
+        body = await self._read("/v3/lease/keepalive", wire.lease_id(lease.id), each=MOST_SECONDS / 2)
         if not wire.number(body.get("result") or {}, "TTL"):
             raise LeaseLost("the lease has ended")
 
     async def revoke(self, lease: Lease) -> None:
         try:
-            await self._read("/v3/lease/revoke", wire.lease_id(lease.id), each=WRITE_SECONDS)
+            await self._read("/v3/lease/revoke", wire.lease_id(lease.id), each=MOST_SECONDS / 2)
         except LeaseLost:
             return
 
     async def compact(self, revision: int) -> None:
-        await self._read("/v3/kv/compaction", wire.compaction(revision), each=WRITE_SECONDS)
+        await self._read("/v3/kv/compaction", wire.compaction(revision), each=MOST_SECONDS / 2)
 
     async def _read(self, path: str, message: wire.Json, *, each: float = READ_SECONDS) -> wire.Json:
         """For what may be asked twice. A member without a leader is like one that is silent: the next is asked."""
