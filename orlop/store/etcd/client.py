@@ -48,9 +48,9 @@ NOT_FOUND, INVALID, OUT_OF_RANGE, RESOURCES, UNAVAILABLE, DEADLINE = 5, 3, 11, 8
 class TryTime:
     """How long one try of a write may take: eight times what writes take lately, within bounds, and more with each try.
 
-    Why not a fixed time: after the leader is gone every try that is sent to it, or by way of it, is lost, so each second
-    of a try is one without writes; but on a disk that takes half a second for a write, short tries would send each again
-    and again, until nothing else is done.
+    Why not a fixed time: after the leader is gone every try that is sent to it, or by way of it, is lost, so each
+    second of a try is one without writes; but on a disk that takes half a second for a write, short tries would send
+    each again and again, until nothing else is done.
     """
 
     def __init__(self) -> None:
