@@ -39,10 +39,13 @@ class RefusedByCluster(NotAllowed):
 
 
 class ControlClient:
-    """`servers`: where they are; `context`: whom to believe and what to show."""
+    """`servers`: where they are; of a deque that the caller keeps, the first is always the one that answered last.
+    `context`: whom to believe and what to show.
+    """
 
     def __init__(self, servers: Iterable[str], port: int, context: ssl.SSLContext) -> None:
-        self._servers, self._port, self._context = deque(servers), port, context
+        self._servers = servers if isinstance(servers, deque) else deque(servers)
+        self._port, self._context = port, context
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
         """The answer. Raises RefusedByCluster, BadInput (what was asked is wrong), Unreachable: no server answers."""

@@ -15,6 +15,7 @@ import json
 import random
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -71,8 +72,12 @@ class AgentOutside:
 
 class AgentLoop:
     def __init__(self, outside: AgentOutside, cluster: str, servers: tuple[str, ...]) -> None:
-        self._outside, self._servers = outside, servers
+        self._outside = outside
         self.state = AgentState(cluster, outside.facts.machine())
+        # one list for all that is asked: a server that is away is not asked first by the next one again. Each machine
+        # begins at a server of its own, so that all of them share the machines
+        self._servers = deque(servers)
+        self._servers.rotate(int(self.state.machine, 16) % len(servers))
         self._lock = threading.Lock()
         self._pause = FIRST_PAUSE
         self._looked_at_life = -LOOK_AT_LIFE_SECONDS
@@ -159,15 +164,27 @@ class AgentLoop:
             self._listener.start()
 
     def _listening(self) -> None:
-        """Until the stream ends; the next turn begins another one."""
-        try:
-            with self._client().stream(f"/v1/watch/machines/{self.state.machine}", "") as lines:
-                for name, data in events(lines):
-                    if name == "bye":
-                        return
-                    self._hear(name, data)
-        except (OrlopError, OSError):
-            return  # the reports say who is away; here there is nothing to add
+        """A stream that ends is begun again after a pause of this machine's own, at the next server if need be."""
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                with self._client().stream(f"/v1/watch/machines/{self.state.machine}", "") as lines:
+                    for name, data in events(lines):
+                        pause = FIRST_PAUSE
+                        if name == "bye":
+                            break
+                        self._hear(name, data)
+            except RefusedByCluster:
+                return  # the reports say why; the next one that is taken begins another stream
+            except (OrlopError, OSError):
+                pass  # the reports say who is away; here there is nothing to add
+            if self._stop.wait(self._outside.random(pause / 2, pause)):
+                return
+            pause = min(pause * 2, LONGEST_PAUSE)
+
+    def end(self) -> None:
+        """Begin no stream any more."""
+        self._stop.set()
 
     def _hear(self, name: str, data: Any) -> None:
         own = f"machines/{self.state.machine}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -66,8 +66,10 @@ class OneAgent:
 
 
 @pytest.fixture
-def agent(control: ServedControl) -> OneAgent:
-    return OneAgent(control, Path(control.folder / "a1"))
+def agent(control: ServedControl) -> Iterator[OneAgent]:
+    made = OneAgent(control, Path(control.folder / "a1"))
+    yield made
+    made.loop.end()
 
 
 def until(is_so: Callable[[], bool]) -> None:
@@ -226,6 +228,23 @@ def test_a_copy_of_a_disk_with_its_key_is_refused_and_the_machine_goes_on(
     copy.boots("8" * 36)
     copy.loop.turn()
     assert copy.state()["connected"] is True
+    copy.loop.end()
+
+
+def test_one_whose_first_server_is_away_reports_and_listens_at_another(
+    control: ServedControl, admin: Identity, agent: OneAgent
+) -> None:
+    """Nobody listens at the first two; and a stream that ends comes back by itself, not with the next report."""
+    agent.loop = AgentLoop(agent.loop._outside, "test", ("127.0.0.8", "127.0.0.9", "127.0.0.1"))
+    agent.loop.turn()
+    assert agent.state()["connected"] is True
+    until(lambda: control.hub.listeners == 1)
+    control.hub.end("this server stops")
+    until(lambda: control.hub.listeners == 0)
+    until(lambda: control.hub.listeners == 1)
+    control.ask("PUT", f"/v1/machines/{agent.machine}/cordon", admin, {"reason": "disk"})
+    until(lambda: (agent.state()["decided"] or {}).get("cordoned") == "disk")  # type: ignore[attr-defined]
+    agent.loop.end()
 
 
 def test_its_addresses_are_those_of_the_kernel() -> None:

@@ -189,6 +189,8 @@ def test_a_machine_keeps_one_connection_and_reports_on_others(control: ServedCon
         assert time.monotonic() < until, len(control.running.server_state.connections)
         time.sleep(0.02)
     assert control.hub.listeners == len(agents)
+    for agent in agents:
+        agent.loop.end()
 
 
 @pytest.mark.parametrize(
