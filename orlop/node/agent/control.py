@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from orlop.errors import BadInput, NotAllowed, OrlopError
+from orlop.model.cluster.certificates import BACKDATED
 from orlop.model.cluster.names import url
 from orlop.model.cluster.token import Token, der, fingerprint
 from orlop.model.words.line import line
@@ -115,6 +116,11 @@ def clock_words(servers: Iterable[str], port: int, why: str, now: datetime) -> s
         apart = now - Fields.of("it", answer).moment("time")
     except OrlopError:
         return f"a certificate is not valid now, and the server does not say what time it is there: {why}"
+    if abs(apart) < BACKDATED:
+        return (
+            "this machine's certificate has ended: it was off for longer than that lives; give it a newer file, with a "
+            "token that has not ended (orlop cluster token)"
+        )
     side = "behind" if apart < timedelta(0) else "ahead of"
     return (
         f"this machine's clock is {_long(abs(apart))} {side} the server's, and a certificate is not valid at both: "

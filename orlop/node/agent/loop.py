@@ -130,7 +130,11 @@ class AgentLoop:
         outside, monotonic = self._outside, time.monotonic()
         if monotonic - self._looked_at_life < LOOK_AT_LIFE_SECONDS:
             return
-        if why := outside.keys.life().due(outside.now()):
+        life = outside.keys.life()
+        if why := life.due(outside.now()):
+            if outside.now() >= life.ends and self._may_join():
+                self._join()  # with the key it has: nobody takes one that has ended
+                return
             body = {"public_key": outside.keys.public_key()}
             answer = self._client().ask("POST", f"/v1/machines/{self.state.machine}/certificate", body)
             outside.keys.keep(_field(answer, "certificate"), _field(answer, "ca"))

@@ -202,6 +202,25 @@ def test_a_clock_that_is_off_is_said_and_the_machine_joins_once_it_is_right(
     assert agent.state()["joined"] is True
 
 
+def test_one_that_was_off_for_longer_than_its_certificate_lives_comes_back_by_a_newer_token(
+    control: ServedControl, admin: Identity, agent: OneAgent
+) -> None:
+    today = control.now[0]
+    control.now[0] = today - MACHINE_LIFE - timedelta(hours=1)
+    agent.token = str(control.token(MACHINE_LIFE * 2))
+    agent.loop._join()
+    key = (agent.folder / "var/machine.key").read_bytes()
+    control.now[0] = today
+    for _ in range(2):
+        agent.loop.turn()
+        assert "certificate has ended: it was off for longer" in str(agent.state()["why"])
+    agent.token = str(control.token())
+    agent.loop.turn()
+    assert agent.state()["connected"] is True
+    assert (agent.folder / "var/machine.key").read_bytes() == key
+    assert [m["machine"] for m in control.ask("GET", "/v1/machines", admin)[1]["machines"]] == [agent.machine]
+
+
 def test_a_copy_of_a_disk_with_its_key_is_refused_and_the_machine_goes_on(
     control: ServedControl, admin: Identity, agent: OneAgent
 ) -> None:
