@@ -83,6 +83,11 @@ class PeerProtocol(H11Protocol):
         super().connection_lost(exc)
         self._lost.happened()
 
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.conn.their_state is h11.SEND_BODY:  # answered before all of the request was there
+            self._bound()
+
     def _bound(self) -> None:
         """While nothing is done for this connection it has HEAD_SECONDS to send the rest of what it has begun."""
         cycle: RequestResponseCycle | None = self.cycle  # uvicorn says that there is one from the first byte on
