@@ -119,8 +119,8 @@ class Crowd:
         for machine in self.machines:
             machine.show(self.ca, authority.sign(machine.key.public_key(), "orlop:worker", machine.name, life))
 
-    async def join(self, token: str, *, at_once: int = 16) -> float:
-        """All of them, by a token. The seconds it took."""
+    async def join(self, token: str, *, at_once: int = 8) -> float:
+        """All of them, by a token; so many at a time, as one address may. The seconds it took."""
         began, room = time.monotonic(), asyncio.Semaphore(at_once)
 
         async def one(machine: CrowdMachine) -> None:
