@@ -105,7 +105,7 @@ class AgentLoop:
         except (OrlopError, OSError) as e:
             why = e.message if isinstance(e, OrlopError) else f"{e.filename or 'a file'}: {e.strerror}"
             clock = clock_words(self._servers, self._outside.port, why, self._outside.now())
-            self._tell(connected=False, why=clock or why)
+            self._tell(connected=False, why=clock or self._ended() or why)
             pause, self._pause = self._pause, min(self._pause * 2, LONGEST_PAUSE)
             return self._outside.random(pause / 2, pause)
         self._pause = FIRST_PAUSE
@@ -140,6 +140,17 @@ class AgentLoop:
             outside.keys.keep(_field(answer, "certificate"), _field(answer, "ca"))
             outside.say(f"the machine's certificate is made anew: {why}")
         self._looked_at_life = monotonic
+
+    def _ended(self) -> str:
+        """Why nobody speaks to this machine any more, when it is that; a server may just hang up."""
+        keys = self._outside.keys
+        with suppress(OrlopError, OSError):
+            if keys.has_certificate and self._outside.now() >= keys.life().ends:
+                return (
+                    "this machine's certificate has ended: it was off for longer than that lives; give it a newer "
+                    "file, with a token that has not ended (orlop cluster token)"
+                )
+        return ""
 
     def _report(self) -> None:
         report = self._outside.facts.report(self._outside.now())

@@ -15,7 +15,8 @@ import select
 import socket
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,12 @@ def ended(sock: socket.socket, seconds: float) -> bool:
     return time.monotonic() < until
 
 
+def at_once(cases: Mapping[str, Any], one: Callable[[Any], bool]) -> dict[str, bool]:
+    """What each of the cases comes to; they wait for the same things, so they wait together."""
+    with ThreadPoolExecutor(len(cases)) as pool:
+        return dict(zip(cases, pool.map(one, cases.values()), strict=True))
+
+
 CLIENT_HELLO = bytes.fromhex("16030100c8010000c40303")
 JUNK = {
     "plain HTTP": b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
@@ -116,12 +123,14 @@ JUNK = {
 }
 
 
-@pytest.mark.parametrize("junk", JUNK.values(), ids=JUNK)
-def test_junk_is_ended(target: Target, junk: bytes) -> None:
-    with target.plain() as sock:
-        with contextlib.suppress(OSError):
-            sock.sendall(junk)
-        assert ended(sock, HEAD_SECONDS + 3)
+def test_junk_is_ended(target: Target) -> None:
+    def one(junk: bytes) -> bool:
+        with target.plain() as sock:
+            with contextlib.suppress(OSError):
+                sock.sendall(junk)
+            return ended(sock, HEAD_SECONDS + 3)
+
+    assert at_once(JUNK, one) == dict.fromkeys(JUNK, True)
 
 
 def test_a_connection_that_is_reset_in_the_middle_of_anything(target: Target) -> None:
@@ -142,23 +151,26 @@ REQUESTS = {
 }
 
 
-@pytest.mark.parametrize(("head", "drips"), REQUESTS.values(), ids=REQUESTS)
-def test_a_slow_request_is_ended_whatever_comes_in_drips(target: Target, head: bytes, drips: tuple[bytes, ...]) -> None:
-    with target.secure() as sock:
-        began = time.monotonic()
-        sock.sendall(head)
-        sock.settimeout(0.1)
-        is_over = False
-        with contextlib.suppress(ConnectionError, ssl.SSLError):
-            for drip in (*drips, b"") if drips else (b"",):
-                if drip:
+def test_a_slow_request_is_ended_whatever_comes_in_drips(target: Target) -> None:
+    """What was begun has HEAD_SECONDS; a request that is served has the time of an answer, 15 s, and then the same."""
+
+    def one(case: tuple[bytes, tuple[bytes, ...]]) -> bool:
+        head, drips = case
+        with target.secure() as sock:
+            began = time.monotonic()
+            sock.sendall(head)
+            sock.settimeout(0.1)
+            try:
+                for drip in drips:
                     sock.sendall(drip)
-                with contextlib.suppress(TimeoutError):
-                    if not sock.recv(1 << 16):
-                        is_over = True
-                        break
-        # what was begun has HEAD_SECONDS; a request that is served has the time of an answer, 15 s, and then the same
-        assert is_over or ended(sock, 30 - (time.monotonic() - began))
+                    with contextlib.suppress(TimeoutError):
+                        if not sock.recv(1 << 16):
+                            return True
+            except (ConnectionError, ssl.SSLError):
+                return True
+            return ended(sock, 30 - (time.monotonic() - began))
+
+    assert at_once(REQUESTS, one) == dict.fromkeys(REQUESTS, True)
 
 
 @pytest.mark.parametrize(
