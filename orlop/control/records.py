@@ -15,6 +15,7 @@ back only by a new token and a new key.
 
 from __future__ import annotations
 
+import itertools
 import json
 import secrets
 from collections.abc import Mapping, Sequence
@@ -69,6 +70,7 @@ class Records:
         self._store = store
         # of machines that report here: what is kept beside the store only saves a read, every write is held against it
         self._known: dict[str, tuple[KnownBoots | None, int]] = {}
+        self._noted = itertools.count()
 
     async def machine(self, machine: str) -> KeptMachine:
         """Raises Missing."""
@@ -247,8 +249,9 @@ class Records:
 
     async def _entry(self, deed: Deed, result: str, now: datetime) -> Put:
         lease = await self._store.grant(int(AUDIT_LIFE.total_seconds()))
-        # in the order of time, and never the same for two of one second
-        return Put(f"{AUDIT}{stamp(now)}-{secrets.token_hex(8)}", deed.text(now, result), lease.id)
+        # in the order of time, of one moment in the order in which this server did it, and never the same for two
+        at = f"{stamp(now)}.{now.microsecond:06}-{next(self._noted):08x}{secrets.token_hex(4)}"
+        return Put(AUDIT + at, deed.text(now, result), lease.id)
 
 
 def kept(entry: StoreEntry) -> KeptMachine:

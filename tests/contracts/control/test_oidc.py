@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from orlop.control.api import stream as streams
 from orlop.control.provider import FRESH_SECONDS, KEEP_SECONDS, LEAST_SECONDS, REMEMBER
 from orlop.model.cluster.access import Access
 from orlop.model.cluster.oidc import OidcSettings
@@ -162,7 +163,10 @@ def test_one_with_a_certificate_of_somebody_else_is_not_asked(tmp_path_factory: 
             assert provider.asked == []
 
 
-def test_a_stream_ends_with_the_token(control: ServedControl, provider: SimulatedProvider) -> None:
+def test_a_stream_ends_with_the_token(
+    control: ServedControl, provider: SimulatedProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "ALIVE_SECONDS", 0.2)  # it looks at the time then
     ends = int(time.time()) + 30
     token = provider.token({"exp": ends})
     connection = control.connect()
