@@ -166,7 +166,8 @@ class Store(Protocol):
 
         A commit whose answer was lost is asked for again; when each key then holds what this commit wanted to write
         there, that is the commit's own doing or as good as it. So a value that decides *who* was first must
-        name its writer; and one without expectations may be done twice. Raises Conflict, LeaseLost, TooLarge, StoreFull, Unavailable and Unsettled.
+        name its writer; and one without expectations may be done twice. Raises Conflict, LeaseLost, TooLarge,
+        StoreFull, Unavailable and Unsettled.
         """
 
     def watch(self, prefix: str, *, after: int) -> AbstractAsyncContextManager[AsyncIterator[Batch]]:
