@@ -17,12 +17,12 @@ from pathlib import Path
 from types import FrameType
 
 import uvicorn
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from orlop.control.connections import HEAD_SECONDS, CountedListener, PeerProtocol
 from orlop.errors import BadInput
 
-TLS_BUFFER = 16_384  # bytes: a TLS record; asyncio's own is 256 KiB, twice a connection
+TLS_BUFFER = 4096  # bytes a connection; asyncio's own is 256 KiB. What is larger comes in several reads
 SEND_BUFFER = 64 << 10  # bytes that the kernel takes for one that does not read; by itself it grows to 4 MB
 BACKLOG = 4096  # a thousand machines come back at once when a server starts
 GRACE_SECONDS = 3
@@ -122,12 +122,13 @@ def listening(host: str, port: int) -> CountedListener:
     return made
 
 
-def server(app: Starlette, certificates: Certificates, bye: Callable[[], None]) -> ControlServer:
+def server(app: ASGIApp, certificates: Certificates, bye: Callable[[], None]) -> ControlServer:
     """Ready to `serve(sockets=[…])`."""
     sslproto.SSLProtocol.max_size = TLS_BUFFER
     constants.SSL_HANDSHAKE_TIMEOUT = HEAD_SECONDS  # read when a connection is made; uvicorn has no option for it
     config = uvicorn.Config(
         app,
+        interface="asgi3",
         http=PeerProtocol,
         ws="none",
         lifespan="off",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 from starlette.routing import Route as StarletteRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from orlop.control.api import machines, people, stream
 from orlop.control.api.asked import Answer, Control, endpoint, json_response, problem_response
@@ -76,8 +78,36 @@ STREAMS = (
 )
 
 
-def application(control: Control) -> Starlette:
-    routes: list[BaseRoute] = []
+def application(control: Control) -> ASGIApp:
+    """Streams, and beside them what Starlette routes: one that it led to would keep all its frames and wrappers for as
+    long as the stream lasts, and there are a thousand.
+    """
+    watches = [(_pattern(path), stream.Stream(control, right, wants)) for path, right, wants, _ in STREAMS]
+    others = _routed(control, [StarletteRoute(path, _no_stream, methods=["GET"]) for path, _, _, _ in STREAMS])
+
+    def app(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        for pattern, watch in watches:
+            found = pattern.fullmatch(scope["path"])
+            if found is not None and scope["method"] == "GET":
+                scope["path_params"] = found.groupdict()
+                return watch(scope, receive, send)
+        return others(scope, receive, send)
+
+    return app
+
+
+def _pattern(path: str) -> re.Pattern[str]:
+    """Of a route's path, as Starlette reads it: a parameter is anything without a slash."""
+    return re.compile(re.sub(r"\\\{([a-z]+):str\\\}", r"(?P<\1>[^/]+)", re.escape(path)))
+
+
+async def _no_stream(request: Request) -> Response:
+    """So that another method than GET is answered as such."""
+    return await _not_found(request, KeyError())
+
+
+def _routed(control: Control, streams: Sequence[BaseRoute]) -> Starlette:
+    routes: list[BaseRoute] = [*streams]
     paths = dict.fromkeys(route.path for route in ROUTES)
     for path in paths:
         routes += [
@@ -85,8 +115,6 @@ def application(control: Control) -> Starlette:
             for route in ROUTES
             if route.path == path
         ]
-    for path, right, wants, _ in STREAMS:
-        routes.append(StarletteRoute(path, stream.Stream(control, right, wants), methods=["GET"]))
     described = openapi()
 
     async def described_answer(_: Request) -> Response:
