@@ -59,7 +59,7 @@ async def _one(
             known[register] = entry = await store.get(key)
             return Operation(client, kind, entry.value.decode() if entry else None, start, time.monotonic())
         if kind is Kind.WRITE:
-            await store.commit([Put(key, value.encode())])
+            await store.commit([Put(key, value.encode())], once=True)
             return Operation(client, kind, value, start, time.monotonic())
         await store.commit([Put(key, value.encode())], [Expect(key, before.modified if before else 0)])
         return Operation(client, kind, value, start, time.monotonic(), expected, done=True)

@@ -60,7 +60,7 @@ class MemoryStore:
         entries = tuple(now[key] for key in rest[:limit])
         return StorePage(entries, revision or self._revision, more=len(rest) > limit)
 
-    async def commit(self, writes: Sequence[Write], expect: Sequence[Expect] = ()) -> int:
+    async def commit(self, writes: Sequence[Write], expect: Sequence[Expect] = (), *, once: bool = False) -> int:  # noqa: ARG002
         checked(writes, expect)
         present = {e.key: self._now[e.key].modified if e.key in self._now else 0 for e in expect}
         if differing := {e.key: present[e.key] for e in expect if present[e.key] != e.modified}:

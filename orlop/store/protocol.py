@@ -161,13 +161,14 @@ class Store(Protocol):
         Raises Compacted and Unavailable.
         """
 
-    async def commit(self, writes: Sequence[Write], expect: Sequence[Expect] = ()) -> int:
+    async def commit(self, writes: Sequence[Write], expect: Sequence[Expect] = (), *, once: bool = False) -> int:
         """All writes if all expectations hold; the revision they have. Deleting what is not there is no change.
 
         A commit whose answer was lost is asked for again; when each key then holds what this commit wanted to write
         there, that is the commit's own doing or as good as it. So a value that decides *who* was first must
-        name its writer; and one without expectations may be done twice. Raises Conflict, LeaseLost, TooLarge,
-        StoreFull, Unavailable and Unsettled.
+        name its writer. One that expects something of a key that it writes is done once at most. Any other may be
+        done a second time, and later, when somebody else has written in between: `once` has it raise Unsettled
+        instead of asking again. Raises Conflict, LeaseLost, TooLarge, StoreFull, Unavailable and Unsettled.
         """
 
     def watch(self, prefix: str, *, after: int) -> AbstractAsyncContextManager[AsyncIterator[Batch]]:

@@ -174,7 +174,8 @@ def test_what_a_member_that_is_cut_off_still_has_is_found_out(ws: Workspace, lab
     try:
         with clients(ws, lab.nodes[3], tls, urls=urls(others), seconds=6.0, name="b", seed=5, registers=mine) as ran:
             seen += what_it_saw(ran, 40)
-        with clients(ws, lost, tls, urls=urls([lost]), stale=True, name="stale", registers=mine) as ran:
+        itself = [url("127.0.0.1", STORE_PORT)]
+        with clients(ws, lost, tls, urls=itself, stale=True, name="stale", registers=mine) as ran:
             stale = what_it_saw(ran, 30)
     finally:
         lost.heal()

@@ -2,7 +2,8 @@
 
 Reads are tried again at the next member until one answers. A write whose answer was lost may have happened, so it is
 asked for again with the same expectations, and a conflict is then looked at: keys that hold just what we wanted to
-write were written by us, or by one who wanted the same.
+write were written by us, or by one who wanted the same; if they hold something else, nobody can say any more whether
+ours was there in between.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import asyncio
 import random
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from orlop.store.etcd import wire
 from orlop.store.etcd.pool import Broken, EtcdAnswer, NotReached, Pool
@@ -43,6 +44,9 @@ SILENCE_SECONDS = 7.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0  # before a watch that broke off is begun again
 # gRPC's codes, as the gateway tells them
 NOT_FOUND, INVALID, OUT_OF_RANGE, RESOURCES, UNAVAILABLE, DEADLINE = 5, 3, 11, 8, 14, 4
+
+
+_READ = "read what is there now"
 
 
 class TryTime:
@@ -92,8 +96,10 @@ class EtcdStore:
         body = await self._read("/v3/kv/range", wire.range_page(prefix, after, revision, limit))
         return StorePage(wire.entries(body), revision or wire.revision(body), more=bool(body.get("more")))
 
-    async def commit(self, writes: Sequence[Write], expect: Sequence[Expect] = ()) -> int:
+    async def commit(self, writes: Sequence[Write], expect: Sequence[Expect] = (), *, once: bool = False) -> int:
         checked(writes, expect)
+        # a second one like it fails when the first one was done: the key has another revision then
+        is_guarded = not {write.key for write in writes}.isdisjoint(e.key for e in expect)
         loop, message = asyncio.get_running_loop(), wire.txn(writes, expect)
         until, pause, lost, tries = loop.time() + self._within, FIRST_PAUSE, "", 0
         while True:
@@ -113,13 +119,17 @@ class EtcdStore:
             else:
                 if body.get("succeeded"):
                     return wire.revision(body)
-                if lost and (revision := await self._done(writes)):
-                    return revision
+                if lost:
+                    with suppress(Unavailable):
+                        if revision := await self._done(writes):
+                            return revision
+                    # the lost one may have been done, and been written over since
+                    raise Unsettled(f"it is not known whether a write arrived: {lost}", hint=_READ)
                 present = dict(zip((e.key for e in expect), wire.ranges(body), strict=True))
                 now = {key: entry.modified if entry else 0 for key, entry in present.items()}
                 raise conflict({e.key: now[e.key] for e in expect if now[e.key] != e.modified})
-            if loop.time() + pause > until:
-                raise Unsettled(f"it is not known whether a write arrived: {lost}", hint="read what is there now")
+            if loop.time() + pause > until or (once and not is_guarded):
+                raise Unsettled(f"it is not known whether a write arrived: {lost}", hint=_READ)
             await asyncio.sleep(max(0.0, pause - (loop.time() - began)))  # a member that was silent was pause enough
             pause = min(pause * 2, MOST_SECONDS / 4)
 

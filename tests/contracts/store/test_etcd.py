@@ -183,10 +183,43 @@ def test_a_lost_answer_is_asked_for_again_and_known_for_ours(etcd: RunningMember
 
             other = EtcdStore([etcd.url])
             await other.commit([Put("/lost/a", b"theirs")])
-            way.lose_answers = 1
             with pytest.raises(Conflict):
                 await store.commit([Put("/lost/a", b"again")], [Expect("/lost/a", mine)])
+            way.lose_answers = 1
+            with pytest.raises(Unsettled, match="not known whether"):  # it might have been there before theirs
+                await store.commit([Put("/lost/a", b"again")], [Expect("/lost/a", mine)])
             await other.close()
+            await store.close()
+
+    run(script())
+
+
+async def last(store: EtcdStore) -> tuple[int, bytes, int]:
+    entry = await store.get("/twice/a")
+    assert entry is not None
+    return entry.version, entry.value, entry.modified
+
+
+def test_what_may_be_done_twice_and_what_may_not(etcd: RunningMember) -> None:
+    async def script() -> None:
+        async with between(etcd.client) as way:
+            store = EtcdStore([way.url])
+            await store.commit([Put("/twice/a", b"0")])
+            way.lose_answers = 1
+            await store.commit([Put("/twice/a", b"1")])  # nothing is expected: asked for again, and done again
+            assert (await last(store))[0] == 3
+            way.lose_answers = 1
+            with pytest.raises(Unsettled, match="not known whether"):
+                await store.commit([Put("/twice/a", b"2")], once=True)
+            version, _, modified = await last(store)
+            assert version == 4
+            way.lose_answers = 1
+            # an expectation of another key does not keep it from being done twice
+            with pytest.raises(Unsettled):
+                await store.commit([Put("/twice/b", b"3")], [Expect("/twice/a", modified)], once=True)
+            way.lose_answers = 1
+            await store.commit([Put("/twice/a", b"4")], [Expect("/twice/a", modified)], once=True)
+            assert (await last(store))[:2] == (5, b"4")
             await store.close()
 
     run(script())
