@@ -234,7 +234,7 @@ def text(rows: Sequence[Row]) -> str:
         value = show(row.orlop, row.figure.unit) if row.figure.unit else f"{row.orlop:.3f}"
         limit = "" if target is None else f"≤ {show(target.limit, row.figure.unit)}"
         mark = {None: "", True: "yes", False: "NO"}[row.reached]
-        lines.append(f"{row.figure.title:<{width}}{value:>10}{limit:>12}{mark:>5}")
+        lines.append(f"{row.figure.title:<{width}}{value:>10}{limit:>12}{mark:>5}".rstrip())
     return "\n".join(lines)
 
 
