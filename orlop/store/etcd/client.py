@@ -37,7 +37,7 @@ from orlop.store.protocol import (
 )
 
 READ_SECONDS = 0.5  # one try; tries decide how soon a cluster is usable after its leader is gone
-LEAST_SECONDS, MOST_SECONDS = 0.35, 2.0  # one try of a write: TryTime
+LEAST_SECONDS, MOST_SECONDS = 0.25, 2.0  # one try of a write: TryTime
 WITHIN_SECONDS = 10.0  # all tries
 # etcd is started with --experimental-watch-progress-notify-interval=2s, so a watch is never silent for longer
 SILENCE_SECONDS = 7.0
@@ -65,7 +65,7 @@ class TryTime:
 
     def of(self, tries: int) -> float:
         """Of a write that was tried so many times before."""
-        return min(max(LEAST_SECONDS, 8 * self._usual) * 1.1**tries, MOST_SECONDS)
+        return min(max(LEAST_SECONDS, 8 * self._usual) * 1.05**tries, MOST_SECONDS)
 
 
 class EtcdStore:

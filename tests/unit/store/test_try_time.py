@@ -31,7 +31,7 @@ def test_one_slow_write_does_not_make_it_patient() -> None:
 
 def test_after_the_leader_is_gone_there_are_several_tries_in_the_time_of_an_election() -> None:
     spent = [sum(after(0.005).of(n) for n in range(count)) for count in range(1, 6)]
-    assert spent[2] < 1.2 and spent[3] < 1.7
+    assert spent[2] < 0.8 and spent[3] < 1.1
 
 
 @given(seconds=st.lists(st.floats(0, 5), max_size=30), tries=st.integers(0, 60))
