@@ -32,8 +32,6 @@ from orlop.model.cluster import oidc
 from orlop.model.cluster.access import Caller
 from orlop.model.cluster.oidc import EcKey, OidcSettings, ProviderKey, SignedToken
 from orlop.model.words.strict import Fields, parse_json
-from orlop.net.dial import Patience
-from orlop.net.exchange import Client
 from orlop.net.tls import client_context
 from orlop.store.protocol import Unavailable
 
@@ -160,6 +158,9 @@ class OidcProvider:
 
 def _document(url: str, context: ssl.SSLContext) -> bytes:
     """Raises NetError."""
+    from orlop.net.dial import Patience  # http.client and what it leans on are megabytes, for clusters with a provider
+    from orlop.net.exchange import Client
+
     with closing(Client(Patience(SECONDS), redirects=0, context=context)) as client:
         reply = client.ask(url, "its configuration")
         if reply.status != 200:

@@ -22,7 +22,7 @@ from starlette.types import ASGIApp
 from orlop.control.connections import HEAD_SECONDS, CountedListener, PeerProtocol
 from orlop.errors import BadInput
 
-TLS_BUFFER = 4096  # bytes a connection; asyncio's own is 256 KiB. What is larger comes in several reads
+TLS_BUFFER = 2048  # bytes a connection; asyncio's own is 256 KiB. What is larger comes in several reads
 SEND_BUFFER = 64 << 10  # bytes that the kernel takes for one that does not read; by itself it grows to 4 MB
 BACKLOG = 4096  # a thousand machines come back at once when a server starts
 GRACE_SECONDS = 3
