@@ -160,9 +160,11 @@ class AgentLoop:
         return ControlClient(self._servers, self._outside.port, self._outside.keys.context())
 
     def _refused(self, e: RefusedByCluster) -> float:
-        """Expelled, or never let in. With a token it may come back as somebody new; else people must act."""
+        """Expelled, never let in, or not known any more, as after a restore. With a token that it did not come by it may
+        come back as somebody new; else people must act. One that is taken for a copy (409) keeps what it has.
+        """
         self._tell(joined=False, connected=False, why=f"the cluster refuses this machine: {e.message}")
-        if e.status == 403 and self._outside.keys.has_certificate and self._may_join():
+        if e.status in {403, 404} and self._outside.keys.has_certificate and self._may_join():
             self._outside.keys.forget()
         return self._outside.random(REFUSED_PAUSE * 0.8, REFUSED_PAUSE * 1.2)
 

@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 
 from orlop.model.cluster.certificates import MACHINE_LIFE
+from orlop.model.cluster.names import BOOTS, MACHINES, REPORTS
 from orlop.node.agent.control import RefusedByCluster, trusted_ca
 from orlop.node.agent.facts import MachineFacts, addresses
 from orlop.node.agent.keys import MachineKeys
 from orlop.node.agent.loop import AgentLoop, AgentOutside
+from orlop.store.protocol import Delete
 from tests.contracts.control.served import Identity, ServedControl, serving, signer_of, token_of
 
 BOOT = "0f3c6f0a-31d6-4f6f-8f1e-2c3c8c0e7b11"
@@ -219,6 +221,23 @@ def test_one_that_was_off_for_longer_than_its_certificate_lives_comes_back_by_a_
     assert agent.state()["connected"] is True
     assert (agent.folder / "var/machine.key").read_bytes() == key
     assert [m["machine"] for m in control.ask("GET", "/v1/machines", admin)[1]["machines"]] == [agent.machine]
+
+
+def test_one_that_the_cluster_does_not_know_any_more_comes_back_by_a_newer_token(
+    control: ServedControl, admin: Identity, agent: OneAgent
+) -> None:
+    """As after the store was restored from before it had joined: its certificate is good, and nobody knows it."""
+    agent.loop.turn()
+    control.do(control.store.commit([Delete(MACHINES + agent.machine), Delete(BOOTS + agent.machine)]))
+    for _ in range(2):
+        agent.loop.turn()
+        assert "there is no machine" in str(agent.state()["why"])
+    assert control.do(control.store.page(REPORTS + agent.machine)).entries[0].version == 1  # nothing was written for it
+    agent.token = str(control.token())
+    agent.loop.turn()
+    agent.loop.turn()
+    assert agent.state()["connected"] is True
+    assert [m["presence"] for m in control.ask("GET", "/v1/machines", admin)[1]["machines"]] == ["good"]
 
 
 def test_a_copy_of_a_disk_with_its_key_is_refused_and_the_machine_goes_on(
