@@ -160,7 +160,7 @@ class AgentLoop:
         return ControlClient(self._servers, self._outside.port, self._outside.keys.context())
 
     def _refused(self, e: RefusedByCluster) -> float:
-        """Expelled, never let in, or not known any more, as after a restore. With a token that it did not come by it may
+        """Expelled, never let in, or not known any more, as after a restore. By a token that it did not come by it may
         come back as somebody new; else people must act. One that is taken for a copy (409) keeps what it has.
         """
         self._tell(joined=False, connected=False, why=f"the cluster refuses this machine: {e.message}")
