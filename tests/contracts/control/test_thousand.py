@@ -100,6 +100,10 @@ def test_a_thousand_machines_at_rest(place: Place, record_property: Any) -> None
         crowd.live()
         record_property("all listen after, s", await crowd.all_listen(90))
         await asyncio.sleep(10)
+        # while a thousand connect at once some reports are told to come again, and nothing worse
+        first, said = dict(crowd.counts.failures), "too many requests are on their way"
+        assert all(said in why for why in first), first
+        crowd.counts.failures.clear()
         spent, began, revision = place.control.processor_seconds(), time.monotonic(), await place.revision()
         reports = crowd.counts.reports
         await asyncio.sleep(STEADY_SECONDS)
@@ -166,8 +170,9 @@ def test_all_come_back_to_one_that_was_killed(place: Place, record_property: Any
         with running_control(place.folder, place.signer, (place.etcd.url,), place.control.port) as again:
             await asyncio.sleep(0.5)
             record_property("all are back after, s", await crowd.all_listen(60))
+            await asyncio.sleep(10)
             crowd.counts.failures.clear()
-            await asyncio.sleep(5)
+            await asyncio.sleep(10)
             assert crowd.counts.failures == {}
             record_property("memory after the storm, MB", again.rss() / 1e6)
             assert again.rss() <= MEMORY * 1.1
