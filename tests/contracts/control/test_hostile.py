@@ -189,9 +189,9 @@ def test_a_slow_request_is_ended_whatever_comes_in_drips(target: Target) -> None
 )
 def test_what_is_no_request_is_answered_with_4xx_or_ended(target: Target, request_bytes: bytes) -> None:
     with target.secure() as sock:
-        sock.sendall(request_bytes)
         sock.settimeout(5)
-        with contextlib.suppress(ConnectionError):
+        with contextlib.suppress(ConnectionError, ssl.SSLError):  # it may hang up before all of it is sent
+            sock.sendall(request_bytes)
             said = sock.recv(1 << 16)
             assert not said or said.split()[1].startswith(b"4"), said
 
