@@ -47,7 +47,7 @@ class Forming:
 @dataclass(frozen=True)
 class ClusterSettings:
     """`servers`: where servers are found; `address`: at which they find this one, "" when it is not said;
-    `replace_after`: seconds.
+    `replace_after`: seconds; `reboot_group`: "" for its role's.
     """
 
     name: str
@@ -57,6 +57,7 @@ class ClusterSettings:
     replace_after: float = 300.0
     form: Forming | None = None
     oidc: OidcSettings | None = None
+    reboot_group: str = ""
 
 
 def load(top: Path = Path("/")) -> ClusterSettings:
@@ -93,6 +94,7 @@ def parse(raw: bytes) -> ClusterSettings:
         replace_after=given[table.REPLACE_AFTER],
         form=Forming(form[table.UNTIL], form[table.SIZE]) if form else None,
         oidc=_oidc(given[table.OIDC]),
+        reboot_group=given[table.REBOOT_GROUP] or "",
     )
 
 

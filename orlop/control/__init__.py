@@ -1,6 +1,7 @@
 """The control plane: the one API through which machines, people and tools act on a cluster.
 
     records    machines in the store: read, joined, cordoned, expelled, each change with its audit entry
+    locks      the reboot lock: who may reboot now, as model/cluster/lock decides
     signing    certificates, by openssl in a child
     hub        one watch on the store, and everybody who listens to it
     callers    who asks: a machine or a person by certificate, a person by bearer token

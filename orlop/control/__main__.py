@@ -24,6 +24,7 @@ from orlop.control.api.stream import bye
 from orlop.control.hub import Hub
 from orlop.control.identity import RENEW, ServerIdentity, store_context
 from orlop.control.joining import JoinAuthority
+from orlop.control.locks import RebootLocks
 from orlop.control.provider import OidcProvider
 from orlop.control.records import Records
 from orlop.control.serve import Certificates, listening, server
@@ -43,6 +44,7 @@ from orlop.model.cluster.names import (
 )
 from orlop.net.notify import notify
 from orlop.store.etcd.client import EtcdStore
+from orlop.store.etcd.members import EtcdMembers
 
 WAIT_SECONDS = 0.5
 log = logging.getLogger("orlop.control")
@@ -83,7 +85,9 @@ async def run(settings: ClusterSettings, machine: str, there: ControlPlaces) -> 
     store = EtcdStore(there.store, await _store_context(there.store_tls) if there.store_tls else None)
     hub = Hub(store, STATE)
     provider = OidcProvider(settings.oidc, there.signer) if settings.oidc else None
-    control = Control(store, hub, Records(store), authority, now, socket.gethostname(), settings.name, provider)
+    records = Records(store)
+    locks = RebootLocks(store, records, EtcdMembers(store, lambda: store_context(Path(STORE_TLS))))
+    control = Control(store, hub, records, locks, authority, now, socket.gethostname(), settings.name, provider)
     running = server(application(control), certificates, lambda: bye(hub))
     sock = listening("::", there.port)
     tasks = [

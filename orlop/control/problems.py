@@ -7,6 +7,7 @@ line. Nothing of a defect is told to the outside but that there is one: its trac
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from http import HTTPStatus
 
 from orlop.control.records import Doubled
@@ -18,17 +19,18 @@ RETRY_SECONDS = 2
 
 
 class ApiProblem(Exception):
-    """Raised by a route, answered by `api.asked`."""
+    """Raised by a route, answered by `api.asked`. `more`: further members of the answer."""
 
-    def __init__(self, status: int, detail: str, hint: str = "", headers: dict[str, str] | None = None) -> None:
+    def __init__(self, status: int, detail: str, hint: str = "", headers: dict[str, str] | None = None,
+                 more: Mapping[str, str] | None = None) -> None:  # fmt: skip
         super().__init__(detail)
-        self.status, self.detail, self.hint, self.headers = status, detail, hint, headers or {}
+        self.status, self.detail, self.hint, self.headers, self.more = status, detail, hint, headers or {}, more or {}
 
     @property
     def body(self) -> bytes:
         about = {"type": "about:blank", "title": HTTPStatus(self.status).phrase, "status": self.status}
         words = {"detail": self.detail} | ({"hint": self.hint} if self.hint else {})
-        return json.dumps(about | words).encode()
+        return json.dumps(about | words | dict(self.more)).encode()
 
 
 # the first that fits, so each before the kind it is one of

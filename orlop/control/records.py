@@ -29,7 +29,7 @@ from orlop.model.cluster.access import Access, Caller
 from orlop.model.cluster.boots import KnownBoots, judge
 from orlop.model.cluster.certificates import MACHINE_LIFE
 from orlop.model.cluster.machine import MachineRecord, MachineReport
-from orlop.model.cluster.names import AUDIT, BOOTS, EXPELLED, MACHINES, PEOPLE, REPORTS, REVOKED
+from orlop.model.cluster.names import AUDIT, BOOTS, EXPELLED, LOCK_HOLDS, MACHINES, PEOPLE, REPORTS, REVOKED
 from orlop.model.words.strict import stamp
 from orlop.store.protocol import Conflict, Delete, Expect, Put, Store, StoreEntry, StorePage, Write, through
 
@@ -163,7 +163,7 @@ class Records:
 
     async def revoke(self, token: str, reason: str, ends: datetime, deed: Deed, now: datetime) -> None:
         lease = await self._store.grant(max(60, int((ends - now).total_seconds())))
-        await self._commit([Put(REVOKED + token, reason.encode(), lease.id)], [], deed, now)
+        await self.commit([Put(REVOKED + token, reason.encode(), lease.id)], [], deed, now)
 
     async def join(self, record: MachineRecord, deed: Deed, now: datetime) -> MachineRecord:
         """Let a machine in. One that is in already comes back only with the key it has: raises NotAllowed.
@@ -191,7 +191,7 @@ class Records:
         writes: list[Write] = [Put(MACHINES + record.machine, record.text())]
         if gone is not None:
             writes.append(Delete(EXPELLED + record.machine))
-        await self._commit(writes, [Expect(MACHINES + record.machine, 0)], deed, now)
+        await self.commit(writes, [Expect(MACHINES + record.machine, 0)], deed, now)
         return record
 
     async def cordon(self, machine: str, reason: str, deed: Deed, now: datetime, *, match: int = 0) -> KeptMachine:
@@ -207,7 +207,7 @@ class Records:
             made = found.record.cordon(reason)
             try:
                 where = MACHINES + machine
-                revision = await self._commit([Put(where, made.text())], [Expect(where, found.revision)], deed, now)
+                revision = await self.commit([Put(where, made.text())], [Expect(where, found.revision)], deed, now)
                 return KeptMachine(made, revision)
             except Conflict:
                 if last == _TRIES or match:
@@ -224,8 +224,9 @@ class Records:
             Delete(MACHINES + machine),
             Delete(REPORTS + machine),
             Delete(BOOTS + machine),
+            Delete(LOCK_HOLDS + machine),
         ]
-        await self._commit(writes, [Expect(MACHINES + machine, found.revision)], deed, now)
+        await self.commit(writes, [Expect(MACHINES + machine, found.revision)], deed, now)
 
     async def person(
         self, token_hash: str, person: Mapping[str, Any], life: timedelta, deed: Deed, now: datetime
@@ -244,7 +245,8 @@ class Records:
         """Something that was refused, or that changes nothing in the store."""
         await self._store.commit([await self._entry(deed, result, now)])
 
-    async def _commit(self, writes: Sequence[Write], expect: Sequence[Expect], deed: Deed, now: datetime) -> int:
+    async def commit(self, writes: Sequence[Write], expect: Sequence[Expect], deed: Deed, now: datetime) -> int:
+        """Both the change and its entry in the audit log, or neither; the revision. Raises as Store.commit."""
         return await self._store.commit([*writes, await self._entry(deed, "done", now)], expect)
 
     async def _entry(self, deed: Deed, result: str, now: datetime) -> Put:

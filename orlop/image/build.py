@@ -137,9 +137,9 @@ def make_image(
         make_uki(ws, sealed, kernel=work / "vmlinuz", release=kernel, initrd=initrd, os_release=release)
         make_disk(ws, sealed, work)
     with steps.step("Describing the image"):
-        write_index(folder, make_index(folder, version, sealed.root_hash))
         sources.write(folder, made_of)
         contents = collector.contents(ws, tree, version)
+        write_index(folder, make_index(folder, version, sealed.root_hash, etcd=contents.version_of(roots.ETCD_PACKAGE)))
         write_contents(folder, contents)
         about = describe(ws, tree, sealed, contents, kernel=kernel, inputs=key, build_id=build_id, initrd=initrd)
         about["root_keys"] = hashlib.sha256(trusted).hexdigest() if trusted is not None else None

@@ -1,7 +1,7 @@
 """Write an image's index beside its artifacts: `orlop_<version>.index.json`.
 
-The index is made from the finished files, read once each, and depends on nothing else: the same files always give the
-same index. See `orlop.model.release.index` for what it says.
+The index is made from the finished files, read once each, and from what the image carries: the same files always give
+the same index. See `orlop.model.release.index` for what it says.
 """
 
 from __future__ import annotations
@@ -18,10 +18,12 @@ from orlop.model.words.version import Version
 _READ = 256 * BLOCK
 
 
-def make_index(folder: Path, version: Version, root_hash: str, patches: Sequence[Patch] = ()) -> Index:
+def make_index(
+    folder: Path, version: Version, root_hash: str, patches: Sequence[Patch] = (), *, etcd: str = ""
+) -> Index:
     """The index of the image in `folder`. Raises Missing when an artifact is not there."""
     usr, verity, uki = (read_part(folder / file_name(version, name)) for name in PARTS)
-    return Index(version, root_hash, usr, verity, uki, tuple(patches))
+    return Index(version, root_hash, usr, verity, uki, tuple(patches), etcd)
 
 
 def write_index(folder: Path, index: Index) -> Path:

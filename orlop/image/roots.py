@@ -15,6 +15,7 @@ from orlop.model.cluster.names import STORE_STATE
 
 ETCD_PLACE = "usr/lib/orlop/etcd"
 ETCD = "usr/bin/etcd"
+ETCD_PACKAGE = "etcd-server"
 EMPTY_DIRS = (
     *("dev", "etc", "proc", "run", "sys", "tmp"),
     *("var/cache", "var/lib", "var/log", "var/tmp"),

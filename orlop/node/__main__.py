@@ -23,7 +23,8 @@ VERBS = {
     "unhold": ("orlop.node.update.api.verbs.change:unhold", "update again"),
     "denylist": ("orlop.node.update.api.verbs.denylist", "the versions that failed here"),
     "cluster": ("orlop.node.cluster.verbs.status", "how its cluster is, on a server of one"),
-    "machine": ("orlop.node.cluster.verbs.machine", "the machines of its cluster: list, show, cordon, expel"),
+    "machine": ("orlop.node.cluster.verbs.machine", "the machines of its cluster: list, show, cordon, expel, locks"),
+    "reboot": ("orlop.node.agent.reboot", "reboot this machine, when its cluster can do without it"),
     "diff": ("orlop.node.drift.diff", "what this machine has beyond its image and its configuration"),
     "reset": ("orlop.node.reset.ask", "start over: empty /var, but for what is kept, and reboot"),
 }

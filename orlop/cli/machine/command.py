@@ -13,6 +13,7 @@ import typer
 from orlop.cli.lab.command import AsJson
 from orlop.cli.lab.name import Name
 from orlop.cli.node.reach import Key, reach
+from orlop.model.cluster.lock import MOST_SLOTS
 
 app = typer.Typer(help="The machines of a cluster.", no_args_is_help=True)
 
@@ -52,6 +53,31 @@ def uncordon(server: Server, machine: Member, name: Name = None, key: Key = None
 def expel(server: Server, machine: Member, reason: Reason, name: Name = None, key: Key = None) -> None:
     """Put a machine out: its certificate is refused from now on."""
     _ask(server, name, key, "expel", machine, "--reason", reason)
+
+
+@app.command()
+def locks(server: Server, name: Name = None, key: Key = None, as_json: AsJson = False) -> None:
+    """Who holds the reboot lock, and how many machines of each group may reboot at once."""
+    _ask(server, name, key, "locks", *(["--json"] if as_json else []))
+
+
+@app.command()
+def unlock(server: Server, machine: Member, reason: Reason, name: Name = None, key: Key = None) -> None:
+    """Take the reboot lock from a machine that does not give it back."""
+    _ask(server, name, key, "unlock", machine, "--reason", reason)
+
+
+@app.command()
+def slots(
+    server: Server,
+    group: Annotated[str, typer.Argument(metavar="GROUP", help="`servers`, `workers`, or one of your own.")],
+    count: Annotated[int, typer.Argument(metavar="N", min=0, max=MOST_SLOTS, help="How many; 0 for none.")],
+    reason: Reason,
+    name: Name = None,
+    key: Key = None,
+) -> None:
+    """How many machines of a group may reboot at once."""
+    _ask(server, name, key, "slots", group, str(count), "--reason", reason)
 
 
 def _ask(server: str, name: str | None, key: Key, *words: str) -> None:

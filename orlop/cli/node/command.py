@@ -47,6 +47,26 @@ def _differences(machine: Reached) -> list[Difference]:
 
 
 @app.command()
+def reboot(
+    ctx: typer.Context,
+    node: MachineName,
+    wait: Annotated[int, typer.Option("--wait", metavar="SECONDS", min=0, help="For the reboot lock.")] = 0,
+    no_lock: Annotated[bool, typer.Option("--no-lock", help="Do not ask its cluster.")] = False,
+    name: Name = None,
+    key: Key = None,
+    timeout: Timeout = 600,
+) -> None:
+    """Reboot a machine; one of a cluster only when the cluster can do without it."""
+    machine = reach(node, name, key)
+    since = machine.moment()
+    with steps(ctx).step(f"Rebooting {node}"):
+        if not no_lock:
+            machine.ask("reboot", "--lock-only", "--wait", str(wait))
+        machine.run("systemctl", "reboot")  # its exit status tells nothing: the connection ends with the system
+        machine.wait_verdict(since, steps(ctx), timeout)
+
+
+@app.command()
 def reset(
     ctx: typer.Context,
     node: MachineName,
@@ -70,6 +90,7 @@ def reset(
     words = [*(word for path in request.keep for word in ("--keep", path)), *(["--erase"] if erase else [])]
     since = machine.moment()
     with steps(ctx).step(f"Resetting {node}"):
+        machine.ask("reboot", "--lock-only")
         machine.ask("reset", "--yes", "--no-reboot", *words)
         machine.run("systemctl", "reboot")  # its exit status tells nothing: the connection ends with the system
         machine.forget_host_key()

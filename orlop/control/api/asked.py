@@ -21,6 +21,7 @@ from starlette.responses import Response
 from orlop.control import callers, problems
 from orlop.control.hub import Hub
 from orlop.control.joining import JoinAuthority
+from orlop.control.locks import RebootLocks
 from orlop.control.problems import ApiProblem
 from orlop.control.provider import OidcProvider
 from orlop.control.records import Deed, Records
@@ -43,6 +44,7 @@ class Control:
     store: Store
     hub: Hub
     records: Records
+    locks: RebootLocks
     authority: JoinAuthority
     clock: Callable[[], datetime]
     server: str
@@ -139,7 +141,8 @@ async def allow(control: Control, request: Request, caller: Caller | None, right
         raise ApiProblem(403, why, "it comes back with a new token and a new key")
     if right is None:
         return
-    why = refusal(caller, right, str(request.path_params.get("machine", "")))
+    # a path without a machine is about the one who asks
+    why = refusal(caller, right, str(request.path_params.get("machine", caller.name if caller else "")))
     if not why:
         return
     if caller is None:

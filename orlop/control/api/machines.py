@@ -38,6 +38,7 @@ async def report(asked: Asked) -> Response:
     if said.machine != asked.machine:
         raise BadInput(f"the report is of machine {said.machine}, the address of machine {asked.machine}")
     await asked.control.records.report(said, asked.where, asked.now)
+    await asked.control.locks.keep(asked.control.hub, said.machine)
     return Response(status_code=204)
 
 

@@ -29,6 +29,8 @@ nothing else. `GET /openapi.json` describes all of this for tools.
   that has not sent a whole request within {HEAD_SECONDS:.0f} s is closed.
 - 409 as the answer to a report: another machine with the same identity runs, and this one is taken for its copy.
 - `GET /v1/machines/MACHINE` gives an `ETag`, which a change takes as `If-Match`: 412 when somebody else was quicker.
+- `POST /v1/pre-reboot` and `/v1/steady-state` are FleetLock's: they take the header `fleet-lock-protocol: true`, and
+  what is refused has `kind` and `value` too: 409 with `slots_taken`, `quorum_at_risk` or `etcd_upgrade_order`.
 - Lists come in pages: `continue` of one is given to the next, and all are as of the first. 410: that was too long ago.
 """
 _STREAM = f"""
@@ -66,7 +68,7 @@ def markdown() -> str:
 
 
 def _path(path: str) -> str:
-    return path.replace("{machine:str}", "MACHINE").replace("{token:str}", "ID")
+    return path.replace("{machine:str}", "MACHINE").replace("{token:str}", "ID").replace("{group:str}", "GROUP")
 
 
 def _for(right: Right | None) -> str:

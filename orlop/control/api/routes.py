@@ -14,7 +14,7 @@ from starlette.routing import BaseRoute
 from starlette.routing import Route as StarletteRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from orlop.control.api import machines, people, stream
+from orlop.control.api import locks, machines, people, stream
 from orlop.control.api.asked import Answer, Control, endpoint, json_response, problem_response
 from orlop.control.problems import ApiProblem
 from orlop.model.cluster.access import RIGHTS, Right
@@ -40,6 +40,10 @@ class ApiRoute:
 
 
 _PAGE = (("limit", "at most so many, up to 500"), ("continue", "what the page before said"))
+_FLEET_LOCK = (
+    ("client_params", "an object: `id`, the machine's name; `group`, its role's unless given; `etcd`, the version that "
+                      "it is about to start"),
+)  # fmt: skip
 ROUTES: tuple[ApiRoute, ...] = (
     ApiRoute("GET", "/v1/whoami", None, people.who_am_i),
     ApiRoute("GET", "/v1/ca", None, people.authority),
@@ -62,6 +66,12 @@ ROUTES: tuple[ApiRoute, ...] = (
     ), success=204),
     ApiRoute("POST", f"/v1/machines/{MACHINE}/certificate", Right.RENEW, machines.renew,
              (("public_key", "the one it joined with"),)),
+    ApiRoute("POST", "/v1/pre-reboot", Right.TAKE_LOCK, locks.pre_reboot, _FLEET_LOCK),
+    ApiRoute("POST", "/v1/steady-state", Right.TAKE_LOCK, locks.steady_state, _FLEET_LOCK),
+    ApiRoute("GET", "/v1/locks", Right.SEE_MACHINES, locks.listed),
+    ApiRoute("DELETE", f"/v1/locks/{MACHINE}", Right.SET_LOCKS, locks.release, query=(("reason", "why"),), success=204),
+    ApiRoute("PUT", "/v1/lock-groups/{group:str}", Right.SET_LOCKS, locks.set_slots,
+             (("slots", "how many"), ("reason", "for the audit log")), success=204),
     ApiRoute("POST", "/v1/tokens", Right.MAKE_TOKENS, people.join_token_made,
              (("hours", "how long it lets machines in, 24 unless given"), ("reason", "for the audit log")),
              success=201),

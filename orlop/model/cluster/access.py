@@ -29,9 +29,11 @@ class Right(StrEnum):
     REPORT = "report"
     RENEW = "renew"
     WATCH_OWN = "watch own"
+    TAKE_LOCK = "take and give back the reboot lock"
     SEE_MACHINES = "see machines"
     CORDON = "cordon machines"
     EXPEL = "expel machines"
+    SET_LOCKS = "release reboot locks and set their slots"
     MAKE_TOKENS = "make and revoke tokens"
     SEE_AUDIT = "see the audit log"
 
@@ -41,13 +43,15 @@ RIGHTS: Mapping[Right, frozenset[Access]] = {
     Right.REPORT: frozenset({Access.MACHINE}),
     Right.RENEW: frozenset({Access.MACHINE}),
     Right.WATCH_OWN: frozenset({Access.MACHINE}),
+    Right.TAKE_LOCK: frozenset({Access.MACHINE}),
     Right.SEE_MACHINES: _READ,
     Right.CORDON: frozenset({Access.OPERATOR, Access.ADMIN}),
     Right.EXPEL: frozenset({Access.ADMIN}),
+    Right.SET_LOCKS: frozenset({Access.OPERATOR, Access.ADMIN}),
     Right.MAKE_TOKENS: frozenset({Access.ADMIN}),
     Right.SEE_AUDIT: frozenset({Access.ADMIN, Access.AUDITOR}),
 }
-_OWN = frozenset({Right.REPORT, Right.RENEW, Right.WATCH_OWN})
+_OWN = frozenset({Right.REPORT, Right.RENEW, Right.WATCH_OWN, Right.TAKE_LOCK})
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,7 @@ CONTROL_TLS = f"{CONTROL_RUN}/tls"
 SERVER_TOKEN = f"{CONTROL_RUN}/token"
 AGENT_RUN = "/run/orlop/agent"
 AGENT_STATUS = f"{AGENT_RUN}/status.json"
+LOCK_SOCKET = f"{AGENT_RUN}/lock.sock"  # where programs of this machine ask for the cluster's reboot lock
 CA_FILE, CERTIFICATE_FILE, KEY_FILE = "ca.crt", "member.crt", "member.key"
 
 # who runs it
@@ -76,6 +77,9 @@ REVOKED = f"{KEYS}tokens/revoked/"  # ID of a token → why; by control
 STATE = f"{KEYS}state/"  # what is decided and seldom changes: control watches it as a whole
 MACHINES = f"{STATE}machines/"  # MACHINE → its record
 EXPELLED = f"{STATE}expelled/"  # MACHINE → why; leased for as long as its certificate would be good
+LOCK_HOLDS = f"{STATE}locks/holds/"  # MACHINE → the slot it holds; leased, kept alive with its reports
+LOCK_SLOTS = f"{STATE}locks/slots/"  # GROUP → how many slots it has, when it was said
+LOCK_TURN = f"{STATE}locks/turn"  # who was granted a slot last: of two that are granted at once one is too late
 REPORTS = f"{KEYS}reports/"  # MACHINE → what it last said of itself
 BOOTS = f"{KEYS}boots/"  # MACHINE → which of its boots reports, and which are refused: written at a boot
 PEOPLE = f"{KEYS}people/"  # SHA-256 of a bearer token → whose it is, the role, when it ends; leased

@@ -108,6 +108,10 @@ class ImageContents:
             for source in (*([component.source] if component.source else []), *component.built_from):
                 yield source, component.key
 
+    def version_of(self, package: str) -> str:
+        """Of a Debian package; "" when it is not in the image."""
+        return next((c.version for c in self.components if (c.kind, c.name) == ("deb", package)), "")
+
     def known_licences(self) -> dict[str, int]:
         """How many components have a licence that SPDX names all of, that is partly said by text, or is not known."""
         count = Counter(_how_known(component.licence) for component in self.components)

@@ -98,7 +98,9 @@ class Patch:
 
 @dataclass(frozen=True)
 class Index:
-    """`root_hash` is the verity tree's, hexadecimal; the partitions' UUIDs follow from it."""
+    """`root_hash` is the verity tree's, hexadecimal; the partitions' UUIDs follow from it. `etcd`: the version of the
+    cluster's store that the image carries, "" when it is not said.
+    """
 
     version: Version
     root_hash: str
@@ -106,6 +108,7 @@ class Index:
     verity: Part
     uki: Part
     patches: tuple[Patch, ...] = ()
+    etcd: str = ""
 
     def part(self, name: PartName) -> Part:
         return {"usr": self.usr, "verity": self.verity, "uki": self.uki}[name]
@@ -143,7 +146,7 @@ def verity_blocks(data_blocks: int) -> int:
 
 def encode(index: Index) -> bytes:
     """The index as JSON; the same index always gives the same bytes."""
-    about = {
+    about: dict[str, Any] = {
         "schema": SCHEMA,
         "version": str(index.version),
         "root_hash": index.root_hash,
@@ -151,6 +154,8 @@ def encode(index: Index) -> bytes:
         "parts": {name: _part_json(index.part(name)) for name in PARTS},
         "patches": [_patch_json(patch) for patch in index.patches],
     }
+    if index.etcd:
+        about["etcd"] = index.etcd
     return json.dumps(about, sort_keys=True, separators=(",", ":")).encode() + b"\n"
 
 
@@ -189,7 +194,8 @@ def _index(top: Fields) -> Index:
         raise Wrong(f"parts.verity has {verity.blocks} blocks, the tree over usr has {wanted}")
     bare = Index(top.version("version"), top.sha256("root_hash"), usr, verity, uki)
     patches = tuple(_patch(bare, patch) for patch in top.items("patches", MAX_PATCHES))
-    return Index(bare.version, bare.root_hash, usr, verity, uki, patches)
+    etcd = top.line("etcd", 40, empty=True) if top.has("etcd") else ""
+    return Index(bare.version, bare.root_hash, usr, verity, uki, patches, etcd)
 
 
 def _part(fields: Fields) -> Part:

@@ -99,6 +99,9 @@ REPLACE_AFTER = usual(
     "how long a member may be silent before a server that waits takes its place: longer than a server takes to reboot",
     _READER,
 )
+REBOOT_GROUP = maybe(
+    "reboot_group", kinds.LOCK_GROUP, "group whose slots are counted when it reboots; if not given, its role's", _READER
+)
 FORM = group(
     "form", FORM_TABLE, "for the first server only: it makes the cluster's store when no other server answers", _READER
 )
@@ -131,7 +134,7 @@ STORE_CA_KEY = maybe("store_ca_key", PEM, "its private key: servers only", _READ
 TOKEN = maybe("token", TOKEN_KIND, "what a worker joins with", _READER)
 
 # the file's; the others are files of their own
-PLAIN: tuple[Setting[object], ...] = (NAME, ROLE, SERVERS, OWN_ADDRESS, REPLACE_AFTER, FORM, OIDC)
+PLAIN: tuple[Setting[object], ...] = (NAME, ROLE, SERVERS, OWN_ADDRESS, REPLACE_AFTER, REBOOT_GROUP, FORM, OIDC)
 SECRETS: tuple[Setting[object], ...] = (CA, CA_KEY, STORE_CA, STORE_CA_KEY, TOKEN)
 PLAIN_TABLE = SettingsTable("cluster", PLAIN)
 CLUSTER = SettingsTable("cluster", (*PLAIN, *SECRETS))

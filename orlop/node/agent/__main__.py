@@ -8,9 +8,10 @@ from pathlib import Path
 
 from orlop.cluster.settings import load
 from orlop.errors import Missing, OrlopError
-from orlop.model.cluster.names import AGENT_STATE, AGENT_STATUS, SERVER_TOKEN, TOKEN_PLACE
+from orlop.model.cluster.names import AGENT_STATE, AGENT_STATUS, LOCK_SOCKET, SERVER_TOKEN, TOKEN_PLACE
 from orlop.node.agent.facts import MachineFacts
 from orlop.node.agent.keys import MachineKeys
+from orlop.node.agent.lock import LockServer
 from orlop.node.agent.loop import AgentLoop, AgentOutside
 
 NO_TOKEN = "none"  # noqa: S105  what the unit hands over when the configuration has no token
@@ -36,7 +37,9 @@ def main() -> int:
         settings = load()
         facts = MachineFacts()
         outside = AgentOutside(facts, MachineKeys(Path(AGENT_STATE)), Path(AGENT_STATUS), token)
-        AgentLoop(outside, settings.name, settings.servers).run()
+        loop = AgentLoop(outside, settings.name, settings.servers, settings.reboot_group)
+        LockServer(loop.lock, Path(LOCK_SOCKET)).start()
+        loop.run()
     except OrlopError as e:
         print(f"this machine takes no part in its cluster: {e.message} ({e.hint})", file=sys.stderr, flush=True)
     return 1

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import ssl
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
 from typing import Any
@@ -48,22 +48,22 @@ class ControlClient:
         self._servers = servers if isinstance(servers, deque) else deque(servers)
         self._port, self._context = port, context
 
-    def ask(self, method: str, path: str, body: Any = None) -> Any:
+    def ask(self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Any:
         """The answer. Raises RefusedByCluster, BadInput (what was asked is wrong), Unreachable: no server answers."""
         why: OrlopError | None = None
         for _ in range(len(self._servers)):
             try:
-                return self._ask(method, path, body)
+                return self._ask(method, path, body, headers or {})
             except (Unreachable, Lying) as e:
                 why = e
                 self._servers.rotate(-1)
         raise why or Unreachable("no server of the cluster is known")
 
-    def _ask(self, method: str, path: str, body: Any) -> Any:
+    def _ask(self, method: str, path: str, body: Any, headers: Mapping[str, str]) -> Any:
         raw = None if body is None else json.dumps(body).encode()
         # a connection for each: one that is kept costs the server 60 KB, and reports are half a minute apart
         with self._client(SECONDS, SECONDS) as client:
-            reply = client.ask(self._url(path), method=method, headers={"Connection": "close"}, body=raw)
+            reply = client.ask(self._url(path), method=method, headers={"Connection": "close", **headers}, body=raw)
             return _answer(reply)
 
     @contextmanager

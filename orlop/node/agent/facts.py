@@ -31,10 +31,14 @@ class MachineFacts:
     def host(self) -> str:
         return line(socket.gethostname(), 64) or "?"
 
+    def boot(self) -> str:
+        """The kernel's id of this boot."""
+        return self._text("proc/sys/kernel/random/boot_id").strip()
+
     def report(self, now: datetime) -> MachineReport:
         verdict, reason = self._verdict()
         return MachineReport(
-            self.machine(), self._text("proc/sys/kernel/random/boot_id").strip(), self._version(), verdict, reason,
+            self.machine(), self.boot(), self._version(), verdict, reason,
             tuple(addresses()[:MOST_ADDRESSES]), now.replace(microsecond=0),
         )  # fmt: skip
 

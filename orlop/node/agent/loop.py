@@ -34,6 +34,7 @@ from orlop.net.notify import notify
 from orlop.node.agent.control import ControlClient, RefusedByCluster, clock_words, trusted_ca
 from orlop.node.agent.facts import MachineFacts
 from orlop.node.agent.keys import MachineKeys, trusting
+from orlop.node.agent.lock import AgentLock
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 REFUSED_PAUSE = 60.0  # people must do something first
@@ -71,7 +72,8 @@ class AgentOutside:
 
 
 class AgentLoop:
-    def __init__(self, outside: AgentOutside, cluster: str, servers: tuple[str, ...]) -> None:
+    def __init__(self, outside: AgentOutside, cluster: str, servers: tuple[str, ...], group: str = "") -> None:
+        """`group`: whose slots are counted when the machine reboots, "" for its role's."""
         self._outside = outside
         self.state = AgentState(cluster, outside.facts.machine())
         # one list for all that is asked: a server that is away is not asked first by the next one again. Each machine
@@ -83,6 +85,10 @@ class AgentLoop:
         self._looked_at_life = -LOOK_AT_LIFE_SECONDS
         self._stop = threading.Event()
         self._listener: threading.Thread | None = None
+        self.lock = AgentLock(
+            outside.keys.folder, self.state.machine, group, outside.facts.boot, outside.now,
+            lambda: self._client() if outside.keys.has_certificate else None, outside.say,
+        )  # fmt: skip
 
     def run(self) -> None:
         """For ever."""
@@ -98,8 +104,9 @@ class AgentLoop:
             if not self._outside.keys.has_certificate:
                 self._join()
             self._renew()
-            self._report()
+            verdict = self._report()
             self._listen()
+            self.lock.turn(verdict)
         except RefusedByCluster as e:
             return self._refused(e)
         except (OrlopError, OSError) as e:
@@ -152,9 +159,11 @@ class AgentLoop:
                 )
         return ""
 
-    def _report(self) -> None:
+    def _report(self) -> str:
+        """The verdict on this boot."""
         report = self._outside.facts.report(self._outside.now())
         self._client().ask("PUT", f"/v1/machines/{self.state.machine}/report", report.shown())
+        return report.verdict
 
     def _client(self) -> ControlClient:
         return ControlClient(self._servers, self._outside.port, self._outside.keys.context())

@@ -1,6 +1,7 @@
 """`orlop node reset`: ask for a factory reset, which the next boot does, and reboot.
 
 Two kinds. By default the request is a file on /var that the initrd fulfils file by file, so that paths can be kept.
+A machine of a cluster takes the cluster's reboot lock before.
 With --erase it is systemd's own EFI variable: systemd-repart in the initrd makes the partition of /var anew, also when
 it cannot be mounted. Both outlive a power cut, before and during the reset.
 """
@@ -13,6 +14,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from orlop.cluster.lock import ClusterLock, LockTaker, is_in_cluster
 from orlop.errors import BadInput, Missing, OrlopError
 from orlop.files import release, write_atomic
 from orlop.model.reset.request import REQUEST, ResetRequest
@@ -44,6 +46,8 @@ def run(args: argparse.Namespace) -> int:
     refuse_links(Path("/"), request)
     if not args.yes:
         confirm(request)
+    if not args.no_reboot and is_in_cluster():
+        ClusterLock(LockTaker.HAND).take()  # before anything is asked for, so that a refusal leaves nothing behind
     if args.erase:
         ask_firmware(EFIVARS)
     else:

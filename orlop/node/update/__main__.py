@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+from orlop.cluster.lock import ClusterLock, LockTaker, is_in_cluster
 from orlop.errors import Missing, OrlopError
 from orlop.model.update.decide import Settings
 from orlop.model.update.reboot import Off
@@ -74,12 +75,17 @@ def make_engine(host: Host, state: Path, settings: UpdateSettings, catalog: Cata
         reboot=keeper.reboot,
         health=host.health,
         sessions=host.sessions,
-        lock=settings.reboot_lock(host.machine()),
+        lock=settings.reboot_lock(host.machine()) or cluster_lock(host.top),
         console=host.excerpt,
         repair=keeper.repair,
         go_on=keeper.go_on,
     )
     return Engine(make_writer(host), Journal(state), outside, settings.engine)
+
+
+def cluster_lock(top: Path) -> ClusterLock | None:
+    """A machine of a cluster takes the cluster's lock, unless its configuration names another one."""
+    return ClusterLock(LockTaker.ENGINE, top) if is_in_cluster(top) else None
 
 
 def make_writer(host: Host) -> Writer:

@@ -17,6 +17,7 @@ import contextlib
 from dataclasses import replace
 from datetime import timedelta
 
+from orlop.cluster.lock import LockRefused
 from orlop.errors import BadInput, OrlopError
 from orlop.model.release.index import Index
 from orlop.model.update import polling
@@ -48,7 +49,6 @@ from orlop.model.update.state import Idle, Reverted, Target
 from orlop.model.words.version import Version
 from orlop.net.errors import Overloaded
 from orlop.node.update.agreement import Agreement
-from orlop.node.update.fleetlock import LockRefused
 from orlop.node.update.journal import Journal
 from orlop.node.update.notebook import Notebook
 from orlop.node.update.outside import Outside, Situation
@@ -235,20 +235,29 @@ class Engine:
         self._disk.put_in_order(self._disk.look())
 
     def _lock(self, action: Lock | Unlock) -> None:
-        lock = self.outside.lock
+        lock, before = self.outside.lock, self.memory.lock
         if isinstance(action, Lock):
             self._save(replace(self.memory, lock=ASKED), must=True)
             try:
                 if lock:
-                    lock.take()
+                    lock.take(self._etcd())
             except LockRefused:
-                self.memory = replace(self.memory, lock=FREE)
+                self.memory = replace(self.memory, lock=before)  # a refusal takes nothing away
                 raise
             self._save(replace(self.memory, lock=HELD))
         else:
             if lock:
                 lock.give_back()
             self._save(replace(self.memory, lock=FREE))
+
+    def _etcd(self) -> str:
+        """Of the version that is started next; "" when that is the same, or its index cannot be had now."""
+        state = self.memory.state
+        if not isinstance(state, update.Staged):
+            return ""
+        with contextlib.suppress(OrlopError):
+            return self._index(state.target).etcd
+        return ""
 
     def _reboot(self, action: Reboot | Revert) -> None:
         target = action.target

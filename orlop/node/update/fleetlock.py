@@ -18,7 +18,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from urllib.parse import urlsplit, urlunsplit
 
-from orlop.errors import Busy
+from orlop.cluster.lock import LockRefused
 from orlop.model.settings.kinds import LOCK_GROUP, WEB
 from orlop.model.words.line import line
 from orlop.net.dial import Patience
@@ -26,10 +26,6 @@ from orlop.net.exchange import Client
 
 TIMEOUT_SECONDS = 30.0
 _LARGEST = 1 << 16
-
-
-class LockRefused(Busy):
-    """The lock service said no; the message has its words."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +43,7 @@ class FleetLock:
         WEB.read(self.url, "the address of the lock service")
         LOCK_GROUP.read(self.group, "the group of a lock")
 
-    def take(self) -> None:
+    def take(self, etcd: str = "") -> None:  # noqa: ARG002  the protocol has no word for it
         """Raises LockRefused, or Unreachable."""
         self._post("v1/pre-reboot")
 

@@ -47,7 +47,9 @@ class Catalog(Protocol):
 
 
 class RebootLock(Protocol):
-    def take(self) -> None: ...
+    def take(self, etcd: str = "") -> None:
+        """`etcd`: the version that will run after the reboot, "" when it is not known. Raises LockRefused, NetError."""
+        ...
 
     def give_back(self) -> None: ...
 

@@ -13,6 +13,7 @@ import random
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 from orlop.store.etcd import wire
 from orlop.store.etcd.pool import Broken, EtcdAnswer, NotReached, Pool
@@ -188,6 +189,11 @@ class EtcdStore:
 
     async def compact(self, revision: int) -> None:
         await self._read("/v3/kv/compaction", wire.compaction(revision), each=MOST_SECONDS / 2)
+
+    async def member_list(self) -> list[dict[str, Any]]:
+        """The members as a quorum has them, as etcd tells them. Raises Unavailable."""
+        body = await self._read("/v3/cluster/member/list", {"linearizable": True}, each=WRITE_SECONDS)
+        return list(body.get("members") or ())
 
     async def _read(self, path: str, message: wire.Json, *, each: float = READ_SECONDS) -> wire.Json:
         """For what may be asked twice. A member without a leader is like one that is silent: the next is asked."""

@@ -1,4 +1,7 @@
-"""`orlop machine`: the machines of the cluster, listed, shown, cordoned, put out. On a server, for root."""
+"""`orlop machine`: the machines of the cluster, listed, shown, cordoned, put out, and who may reboot.
+
+On a server, for root.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 from orlop.errors import BadInput
+from orlop.model.cluster.lock import MOST_SLOTS
 from orlop.model.cluster.machine import machine_trouble
 from orlop.node.agent.control import ControlClient
 from orlop.node.cluster.admin import control
@@ -22,11 +26,18 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     deeds = parser.add_subparsers(dest="deed", required=True, metavar="DEED")
     listed = deeds.add_parser("list", help="all machines, with what they last reported")
     listed.add_argument("--json", action="store_true", help="as JSON")
+    locks = deeds.add_parser("locks", help="who holds the reboot lock, and how many may in each group")
+    locks.add_argument("--json", action="store_true", help="as JSON")
+    slots = deeds.add_parser("slots", help="how many machines of a group may reboot at once")
+    slots.add_argument("group", metavar="GROUP")
+    slots.add_argument("slots", metavar="N", type=int, help=f"0 (none) to {MOST_SLOTS}")
+    slots.add_argument("--reason", required=True, help="why, for those who ask later")
     for name, about, reason in (
         ("show", "one machine", False),
         ("cordon", "give it no new work", True),
         ("uncordon", "give it work again", False),
         ("expel", "put it out: its certificate is refused from now on", True),
+        ("unlock", "take the reboot lock from it", True),
     ):
         deed = deeds.add_parser(name, help=about)
         deed.add_argument("machine", metavar="MACHINE", help="its name, or the beginning of it, or its host's")
@@ -36,13 +47,24 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     with control(f"root on {socket.gethostname()}") as asked:
+        if args.deed == "locks":
+            groups = asked.ask("GET", "/v1/locks")["groups"]
+            print(json.dumps({"groups": groups}, indent=1) if args.json else "\n".join(locks_table(groups)))
+            return 0
+        if args.deed == "slots":
+            asked.ask("PUT", f"/v1/lock-groups/{quote(args.group, '')}", {"slots": args.slots, "reason": args.reason})
+            print(f"of group {args.group} {args.slots or 'none'} may reboot at once")
+            return 0
         machines = everything(asked)
         if args.deed == "list":
             print(json.dumps({"machines": machines}, indent=1) if args.json else "\n".join(table(machines)))
             return 0
         machine = chosen(machines, args.machine)["machine"]
         where = f"/v1/machines/{machine}"
-        if args.deed == "show":
+        if args.deed == "unlock":
+            asked.ask("DELETE", f"/v1/locks/{machine}?reason={quote(args.reason)}")
+            print(f"{machine} holds the reboot lock no more")
+        elif args.deed == "show":
             print(json.dumps(asked.ask("GET", where), indent=1))
         elif args.deed == "expel":
             asked.ask("DELETE", f"{where}?reason={quote(args.reason)}")
@@ -79,11 +101,26 @@ def chosen(machines: Sequence[dict[str, Any]], word: str) -> dict[str, Any]:
     raise BadInput(f"{word!r} is {len(found)} machines: {names}", hint="name one of them by its digits")
 
 
+def locks_table(groups: Sequence[dict[str, Any]]) -> list[str]:
+    """For people: a line a holder, and one for each group that has none."""
+    rows = [["GROUP", "SLOTS", "HOLDER", "HOST", "SINCE", "IS"]]
+    for group in groups:
+        holders: Sequence[dict[str, Any]] = group["holders"] or ({},)
+        for holder in holders:
+            row = [str(holder.get(name) or "-") for name in ("machine", "host", "since", "presence")]
+            rows.append([str(group["group"]), str(group["slots"]), row[0][:_DIGITS], *row[1:]])
+    return _aligned(rows)
+
+
 def table(machines: Sequence[dict[str, Any]]) -> list[str]:
     """For people: a line a machine under a line of titles."""
     rows = [[title for title, _ in _COLUMNS]]
     for machine in machines:
         row = [str(machine.get(name) or "-") for _, name in _COLUMNS]
         rows.append([row[0][:_DIGITS], *row[1:]])
-    widths = [max(len(row[n]) for row in rows) for n in range(len(_COLUMNS))]
+    return _aligned(rows)
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(row[n]) for row in rows) for n in range(len(rows[0]))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
