@@ -28,11 +28,13 @@ from orlop.control.api.routes import application
 from orlop.control.api.stream import bye
 from orlop.control.hub import Hub
 from orlop.control.joining import JoinAuthority
+from orlop.control.locks import RebootLocks
 from orlop.control.provider import OidcProvider
 from orlop.control.records import Records
 from orlop.control.serve import Certificates, ControlServer, listening, server
 from orlop.control.signing import ClusterSigner
 from orlop.model.cluster import token as join_token
+from orlop.model.cluster.lock import StoreMembers
 from orlop.model.cluster.names import STATE, Role
 from orlop.model.cluster.oidc import OidcSettings
 from orlop.model.cluster.token import Token
@@ -43,6 +45,7 @@ from orlop.store.memory import MemoryStore
 from orlop.workspace import Workspace
 
 SECONDS = 20.0
+HOLD_SECONDS = 2  # of the reboot lock
 
 
 class PrivateKey:
@@ -96,6 +99,7 @@ class ServedControl:
     running: ControlServer | None = None
     provider: OidcProvider | None = None
     seconds: list[float] = field(default_factory=lambda: [1000.0])  # of the provider's clock
+    members: StoreMembers = field(default_factory=lambda: StoreMembers(()))  # what etcd says of itself
 
     def token(self, life: timedelta = timedelta(hours=1)) -> Token:
         return token_of(self.signer, self.now[0] + life)
@@ -190,7 +194,13 @@ def serving(folder: Path, oidc: OidcSettings | None = None) -> Iterator[ServedCo
         Certificates(folder / "server.crt", folder / "server.key", signer.certificate), [datetime.now(UTC)],
     )  # fmt: skip
     there.provider = OidcProvider(oidc, signer, lambda: there.seconds[0]) if oidc else None
-    control = Control(store, there.hub, Records(store), JoinAuthority.load(signer), lambda: there.now[0], "s1", "test",
+    records = Records(store)
+
+    async def members() -> StoreMembers:
+        return there.members
+
+    locks = RebootLocks(store, records, members, seconds=HOLD_SECONDS)
+    control = Control(store, there.hub, records, locks, JoinAuthority.load(signer), lambda: there.now[0], "s1", "test",
                       there.provider)  # fmt: skip
     sock = listening("127.0.0.1", 0)
     there.port = sock.getsockname()[1]

@@ -12,7 +12,7 @@ import socket
 import subprocess
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -91,12 +91,15 @@ class RunningMember:
 
 
 @contextmanager
-def running(folder: Path, count: int) -> Iterator[list[RunningMember]]:
-    """As many members, healthy; a test may kill, pause and start them."""
+def running(folder: Path, count: int, names: Sequence[str] = ()) -> Iterator[list[RunningMember]]:
+    """As many members, healthy; a test may kill, pause and start them. `names`: theirs, m0 and so on if none."""
     tree.ensure(Workspace.find(), Steps())
     ports = free_ports(2 * count)
-    cluster = ",".join(f"m{n}=http://127.0.0.1:{ports[2 * n + 1]}" for n in range(count))
-    members = [RunningMember(f"m{n}", folder / f"m{n}", ports[2 * n], ports[2 * n + 1], cluster) for n in range(count)]
+    called = [*names] or [f"m{n}" for n in range(count)]
+    cluster = ",".join(f"{called[n]}=http://127.0.0.1:{ports[2 * n + 1]}" for n in range(count))
+    members = [
+        RunningMember(called[n], folder / f"m{n}", ports[2 * n], ports[2 * n + 1], cluster) for n in range(count)
+    ]
     with ExitStack() as stack:
         for member in members:
             stack.callback(member.kill)
