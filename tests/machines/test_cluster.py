@@ -23,32 +23,11 @@ from orlop.model.cluster.status import ClusterStatus
 from orlop.steps import Steps
 from orlop.workspace import Workspace
 from tests.machines.machines import Machines, watched
+from tests.machines.storeclient import run
 
 pytestmark = pytest.mark.follows
-PYTHON = ("/usr/lib/orlop/runtime/usr/bin/python3.13", "-I", "-S", "-B", "-")
 SECONDS = 120.0  # for what takes some seconds on a quiet computer
 WRITES, LOST = "/run/test-writes", "/run/test-lost"
-# the store as a program sees it: `hosts` are tried in turn, each for half a second
-CLIENT = """
-import json, sys, time
-from pathlib import Path
-from orlop.errors import OrlopError
-from orlop.node.cluster import tls
-from orlop.node.cluster.etcd import Endpoint
-
-context = tls.context(Path("/run/orlop/cluster/store"))
-
-def any_of(hosts, what, seconds=30.0):
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        for host in hosts:
-            try:
-                return what(Endpoint(host, context, 0.5))
-            except OrlopError as e:
-                said = e
-        time.sleep(0.01)
-    raise said
-"""
 
 
 @pytest.fixture(scope="module")
@@ -68,12 +47,6 @@ def lab(machines: Machines) -> Lab:
 
 def servers(lab: Lab) -> list[Node]:
     return lab.nodes[:4]
-
-
-def run(node: Node, script: str, seconds: float = 60.0) -> str:
-    ran = node.run(*PYTHON, stdin=(CLIENT + script).encode(), timeout=seconds)
-    assert ran.code == 0, ran.err
-    return ran.out
 
 
 def well(lab: Lab, *, among: list[Node] | None = None) -> ClusterStatus:

@@ -101,6 +101,6 @@ def _fleet(e: OrlopError) -> ApiProblem:
 async def _shown(asked: Asked, group: LockGroup) -> dict[str, object]:
     holders = []
     for hold in group.holds:
-        report = await asked.control.records.reported(hold.machine)
+        report, _ = await asked.control.records.reported(hold.machine)
         holders.append(hold.shown() | {"presence": presence(report, asked.now)})
     return {"group": group.name, "slots": group.slots, "holders": holders}

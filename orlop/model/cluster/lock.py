@@ -135,6 +135,8 @@ def decide_lock(view: LockView) -> Granted | NotNow:
     mine = view.mine
     others = [hold for hold in view.holds if hold.machine != mine.machine]
     has_one = any(hold.machine == mine.machine and hold.group == mine.group for hold in view.holds)
+    if mine.role is not Role.SERVER and mine.group == group_of(Role.SERVER):
+        return NotNow(Refusal.SLOTS, f"group {mine.group} is for servers, and {mine.host} is a {mine.role}")
     if not has_one and (refused := _slots(view, [hold for hold in others if hold.group == mine.group])):
         return refused
     if mine.role is Role.SERVER and view.store is not None and (refused := _store(view, view.store, others)):

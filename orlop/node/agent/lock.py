@@ -68,6 +68,11 @@ class AgentLock:
         self._lock = threading.Lock()  # a request of the socket, and the agent's turn
         self.note = self._read()
 
+    @property
+    def is_due_soon(self) -> bool:
+        """It was taken for the reboot that is over."""
+        return self.note.hand not in {"", self.boot()}
+
     def take(self, by: LockTaker, etcd: str) -> None:
         """Raises LockRefused."""
         with self._lock:

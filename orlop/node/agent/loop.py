@@ -39,6 +39,7 @@ from orlop.node.agent.lock import AgentLock
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 REFUSED_PAUSE = 60.0  # people must do something first
 LOOK_AT_LIFE_SECONDS = 3600.0
+SOON_SECONDS = 5.0  # while other machines wait for the reboot lock that this one gives back when its boot is good
 
 
 @dataclass
@@ -117,7 +118,8 @@ class AgentLoop:
             return self._outside.random(pause / 2, pause)
         self._pause = FIRST_PAUSE
         self._tell(joined=True, connected=True, why="")
-        return self._outside.random(REPORT_SECONDS * 0.8, REPORT_SECONDS * 1.2)
+        every = SOON_SECONDS if self.lock.is_due_soon else REPORT_SECONDS
+        return self._outside.random(every * 0.8, every * 1.2)
 
     def _join(self) -> None:
         outside = self._outside

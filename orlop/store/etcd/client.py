@@ -192,7 +192,7 @@ class EtcdStore:
 
     async def member_list(self) -> list[dict[str, Any]]:
         """The members as a quorum has them, as etcd tells them. Raises Unavailable."""
-        body = await self._read("/v3/cluster/member/list", {"linearizable": True}, each=WRITE_SECONDS)
+        body = await self._read("/v3/cluster/member/list", {"linearizable": True}, each=MOST_SECONDS / 2)
         return list(body.get("members") or ())
 
     async def _read(self, path: str, message: wire.Json, *, each: float = READ_SECONDS) -> wire.Json:

@@ -203,6 +203,11 @@ def test_a_voter_that_is_not_well_keeps_the_others() -> None:
     assert isinstance(decide_lock(LockView(down.hold, 1, (), store(A, down, C))), Granted), "a reboot may mend it"
 
 
+def test_a_worker_does_not_take_the_servers_slot() -> None:
+    odd = Machine(WORKER.name, Role.WORKER, "servers")
+    assert refused(LockView(odd.hold, 1)).why == "group servers is for servers, and n00 is a worker"
+
+
 def test_a_group_without_slots() -> None:
     assert refused(LockView(WORKER.hold, 0)).why == "no machine of group workers may reboot: it has no slots"
 

@@ -1,0 +1,65 @@
+"""The store as a program on a server sees it: Python of the machine, with the certificate of its member."""
+
+from __future__ import annotations
+
+from orlop.lab.machine import Node
+
+PYTHON = ("/usr/lib/orlop/runtime/usr/bin/python3.13", "-I", "-S", "-B", "-")
+# `hosts` are tried in turn, each for half a second
+CLIENT = """
+import json, sys, time
+from pathlib import Path
+from orlop.errors import OrlopError
+from orlop.node.cluster import tls
+from orlop.node.cluster.etcd import Endpoint
+
+context = tls.context(Path("/run/orlop/cluster/store"))
+
+def any_of(hosts, what, seconds=30.0):
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        for host in hosts:
+            try:
+                return what(Endpoint(host, context, 0.5))
+            except OrlopError as e:
+                said = e
+        time.sleep(0.01)
+    raise said
+"""
+# writes without a pause, and asks every member how it is, until the file is there
+WATCHER = """
+from concurrent.futures import ThreadPoolExecutor
+
+hosts, until = {hosts!r}, time.monotonic() + {seconds}
+stop = Path({stop!r})
+stop.unlink(missing_ok=True)
+gap, last, n, were_away, at_once = 0.0, time.monotonic(), 0, set(), 0
+
+def answers(host):
+    for _ in range(2):  # a busy computer is not one that is away
+        try:
+            Endpoint(host, context, 1.0).status()
+            return True
+        except OrlopError:
+            pass
+    return False
+
+with ThreadPoolExecutor(3) as pool:
+    while time.monotonic() < until and not stop.exists():
+        n += 1
+        any_of(hosts, lambda e: e.put("/test/n", str(n)))
+        gap, last = max(gap, time.monotonic() - last), time.monotonic()
+        asking = list(pool.map(answers, hosts))
+        last = time.monotonic()
+        away = [host for host, is_there in zip(hosts, asking) if not is_there]
+        were_away.update(away)
+        at_once = max(at_once, len(away))
+        time.sleep(0.02)
+print(json.dumps({{"writes": n, "gap": gap, "were_away": sorted(were_away), "away_at_once": at_once}}))
+"""
+
+
+def run(node: Node, script: str, seconds: float = 60.0) -> str:
+    ran = node.run(*PYTHON, stdin=(CLIENT + script).encode(), timeout=seconds)
+    assert ran.code == 0, ran.err
+    return ran.out
