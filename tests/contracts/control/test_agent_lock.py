@@ -16,8 +16,8 @@ from orlop.node.agent.lock import NOTE, REBOOT_SECONDS, LockServer
 from orlop.node.agent.reboot import take
 from tests.contracts.control.served import Identity, ServedControl
 from tests.contracts.control.test_agent import BOOT, OneAgent
-from tests.contracts.control.test_joining import joined
-from tests.contracts.control.test_locks import M2, fleet, holders
+from tests.contracts.control.test_joining import M2, joined
+from tests.contracts.control.test_locks import fleet, holders
 from tests.contracts.control.test_locks import take as take_by_api
 
 NEXT = BOOT.replace("0f3c", "1f3c")

@@ -85,6 +85,7 @@ def test_of_many_at_once_as_many_as_there_are_slots(on_a_store: Callable[..., No
                 return False
             return True
 
+        granted: list[bool] = []
         for _ in range(2):  # and again: nobody more, nobody less
             granted = await asyncio.gather(*map(take, range(10)))
             assert sum(granted) == 4

@@ -16,13 +16,13 @@ from typing import Any
 
 import pytest
 
+from orlop.cluster.lock import LockRefused
 from orlop.errors import BadInput, Missing, NoSpace, OrlopError
 from orlop.model.words.strict import Wrong
 from orlop.model.words.version import Version
 from orlop.net.local.server import LARGEST, MOST
 from orlop.node.update.api.client import ask, the_status
 from orlop.node.update.api.server import ApiServer, Handlers
-from orlop.node.update.fleetlock import LockRefused
 from orlop.node.update.requests import (
     Asked,
     RequestAllow,

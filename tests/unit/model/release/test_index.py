@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -42,9 +43,9 @@ PATCH = Patch(
 )
 
 
-@given(st.integers(1, 1000), st.integers(1, 20_000), st.booleans())
-def test_what_is_written_is_read_back(blocks: int, uki: int, patched: bool) -> None:
-    index = make(blocks + 2, uki, (PATCH,) if patched else ())
+@given(st.integers(1, 1000), st.integers(1, 20_000), st.booleans(), st.sampled_from(["", "3.5.16-4"]))
+def test_what_is_written_is_read_back(blocks: int, uki: int, patched: bool, etcd: str) -> None:
+    index = replace(make(blocks + 2, uki, (PATCH,) if patched else ()), etcd=etcd)
     assert decode(encode(index)) == index
     assert encode(decode(encode(index))) == encode(index)
 

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from orlop.cluster.lock import ClusterLock, LockTaker
 from orlop.errors import OrlopError
 from orlop.node.update.__main__ import compose
 from orlop.node.update.api.client import ask, the_status
 from orlop.node.update.api.server import ApiServer, Handlers
 from orlop.node.update.engine import Engine
+from orlop.node.update.fleetlock import FleetLock
 from orlop.node.update.host import Host
 from orlop.node.update.loop import AGAIN, LOOK_SECONDS, Loop
 from orlop.node.update.outside import Keeper
@@ -42,6 +44,20 @@ def top(tmp_path: Path) -> Path:
 def test_a_machine_that_is_whole(top: Path, tmp_path: Path) -> None:
     daemon = compose(Host(top), tmp_path / "state")
     assert daemon.engine and daemon.engine.writer.running == V1 and not daemon.problem
+
+
+def test_a_machine_of_a_cluster_takes_the_clusters_lock_unless_it_names_another(top: Path, tmp_path: Path) -> None:
+    def lock() -> object:
+        engine = compose(Host(top), tmp_path / "state").engine
+        assert engine
+        return engine.outside.lock
+
+    (top / "etc/machine-id").write_text("0" * 32 + "\n")
+    assert lock() is None
+    (top / "etc/orlop/cluster.toml").write_text("format = 1\n")
+    assert lock() == ClusterLock(LockTaker.ENGINE, top)
+    (top / "etc/orlop/update.toml").write_text("format = 1\n[lock]\nurl = 'http://lock.example'\n")
+    assert isinstance(lock(), FleetLock)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may change anything")

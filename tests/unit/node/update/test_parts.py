@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orlop.cluster.lock import LockRefused
 from orlop.errors import BadInput, NoSpace
 from orlop.model.release.index import BLOCK, DIGEST, Blob, Frame, Part
 from orlop.model.update.memory import Denied, Memory
@@ -24,7 +25,7 @@ from orlop.model.words.version import Version
 from orlop.net.errors import Unreachable
 from orlop.node.update.blobs import plan as planner
 from orlop.node.update.blobs.plan import BlockRun, plan
-from orlop.node.update.fleetlock import FleetLock, LockRefused
+from orlop.node.update.fleetlock import FleetLock
 from orlop.node.update.journal import LARGEST, NAME, Journal
 from orlop.node.update.slot.writer import Writer
 from simulators import machine

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from orlop.model.update.boot import Uki
+from orlop.model.update.memory import KEPT
 from orlop.model.update.state import Staged, Target
 from orlop.node.update.slot import device
 from orlop.node.update.slot.device import Device
@@ -111,6 +113,28 @@ def test_after_a_failed_update_the_lock_is_kept_until_one_succeeds(tmp_path: Pat
     world.publish(THIRD, "good")
     world.run(lambda: world.running.version == V3 and idle(world))
     assert lock.holder == ""
+
+
+def test_a_refusal_takes_away_nothing_that_was_kept(tmp_path: Path) -> None:
+    lock = OneSlot()
+    world = World(tmp_path, FIRST, lock=lock)
+    world.publish(SECOND, "dead")
+    world.run(lambda: world.engine.memory.lock == KEPT and idle(world))
+    lock.holder = "another machine"  # or the cluster's, whose store is not well now
+    world.publish(THIRD, "good")
+    world.run(lambda: "holds the lock" in world.engine.memory.failure)
+    assert world.engine.memory.lock == KEPT
+    lock.holder = "me"
+    world.run(lambda: world.running.version == V3 and idle(world))
+    assert lock.holder == ""
+
+
+def test_the_lock_is_told_which_etcd_comes(tmp_path: Path) -> None:
+    lock = OneSlot()
+    world = World(tmp_path, FIRST, lock=lock)
+    world.publish(dataclasses.replace(SECOND, index=dataclasses.replace(SECOND.index, etcd="3.6.1")), "good")
+    world.run(lambda: world.running.version == V2 and idle(world))
+    assert lock.etcd == "3.6.1"
 
 
 def test_a_journal_that_was_lost_gives_back_a_lock_it_may_have_held(tmp_path: Path) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from orlop.cluster.lock import LockRefused
 from orlop.model.update.state import Idle
 from orlop.model.words.version import Version
-from orlop.node.update.fleetlock import LockRefused
 from orlop.node.update.outside import RebootLock
 from simulators.releases import release
 from simulators.world import World
@@ -32,10 +32,11 @@ class OneSlot:
     """A reboot lock with one slot, which this machine or `other` may hold."""
 
     def __init__(self) -> None:
-        self.holder = ""
+        self.holder = self.etcd = ""
         self.said: list[str] = []
 
-    def take(self) -> None:
+    def take(self, etcd: str = "") -> None:
+        self.etcd = etcd
         if self.holder not in ("", "me"):
             raise LockRefused(f"{self.holder} holds the lock")
         self.holder = "me"
