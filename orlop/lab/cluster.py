@@ -38,8 +38,11 @@ class LabCluster:
     given: tuple[Given, ...]
 
 
-def plan(name: str, servers: int, workers: int, *, replace_after: str = "") -> LabCluster:
-    """Of so many machines. More servers than the store has members wait for a place. Raises BadInput."""
+def plan(name: str, servers: int, workers: int, *, replace_after: str = "", more: str = "") -> LabCluster:
+    """Of so many machines. More servers than the store has members wait for a place. `more`: further Butane for each.
+
+    Raises BadInput.
+    """
     if servers < 1 or workers < 0:
         raise BadInput(f"--servers {servers} --workers {workers} is not possible", hint="a cluster has a server")
     now = datetime.now(UTC)
@@ -48,7 +51,7 @@ def plan(name: str, servers: int, workers: int, *, replace_after: str = "") -> L
     founded = folders.found(name, addresses[: SIZES[-1]], size, now, replace_after=replace_after)
     texts = [founded.first_server(now + folders.FORM_LIFE), *[founded.server()] * (servers - 1)]
     texts += [founded.worker(founded.token(Role.WORKER, now + TOKEN_LIFE))] * workers
-    return LabCluster(servers, founded, tuple(Given(LabSource(Way.FW_CFG), _ignition(text)) for text in texts))
+    return LabCluster(servers, founded, tuple(Given(LabSource(Way.FW_CFG), _ignition(text + more)) for text in texts))
 
 
 def _ignition(butane: str) -> bytes:

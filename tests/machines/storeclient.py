@@ -38,7 +38,7 @@ gap, last, n, were_away, at_once = 0.0, time.monotonic(), 0, set(), 0
 def answers(host):
     for _ in range(2):  # a busy computer is not one that is away
         try:
-            Endpoint(host, context, 1.0).status()
+            Endpoint(host, context, {each}).status()
             return True
         except OrlopError:
             pass

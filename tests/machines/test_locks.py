@@ -93,7 +93,7 @@ def test_three_asked_at_once_reboot_one_by_one_and_the_store_answers(
     (watcher,) = (node for node in lab.nodes if node.ip not in hosts)
     before = {node.name: boot(node) for node in there}
     said: list[str] = []
-    script = WATCHER.format(hosts=hosts, seconds=REBOOT_SECONDS, stop="/run/stop")
+    script = WATCHER.format(hosts=hosts, seconds=REBOOT_SECONDS, stop="/run/stop", each=1.0)
     watching = threading.Thread(target=lambda: said.append(run(watcher, script, REBOOT_SECONDS + 60)))
     watching.start()
     begun = time.monotonic()
