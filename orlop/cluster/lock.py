@@ -8,6 +8,7 @@ Lifetime: one connection a request. Invariant: who is told that it holds the loc
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 
 from orlop.errors import Busy
 from orlop.model.cluster.names import AGENT_UNIT, LOCK_SOCKET, SETTINGS_PLACE
-from orlop.net.errors import NetError
+from orlop.net.errors import NetError, Unreachable
 from orlop.net.local.client import ask
 
 SECONDS = 90.0  # the agent asks one server after another
@@ -38,18 +39,26 @@ class ClusterLock:
     top: Path = Path("/")
 
     def take(self, etcd: str = "") -> None:
-        """`etcd`: the version that will run after the reboot, "" when it is not known. Raises LockRefused."""
+        """`etcd`: the version that will run after the reboot, "" when it is not known.
+
+        Raises LockRefused; Unreachable when the agent does not answer, and may have taken it.
+        """
         self._ask("pre-reboot", {"by": str(self.by), "etcd": etcd})
 
     def give_back(self) -> None:
-        """From then on the agent sees to it, however long no server answers. Raises LockRefused: no agent answers."""
-        self._ask("steady-state", {"by": str(self.by)})
+        """From then on the agent sees to it, however long no server answers.
+
+        An agent that does not answer finds it out by itself, from the engine's status or by the time: nothing on a
+        machine may wait for its agent, least of all an update that mends it.
+        """
+        with suppress(NetError):
+            self._ask("steady-state", {"by": str(self.by)})
 
     def _ask(self, what: str, values: dict[str, Any]) -> None:
         try:
             status, answer = ask(self.top / LOCK_SOCKET.lstrip("/"), "POST", f"/v1/{what}", values, SECONDS)
         except NetError as e:
-            raise LockRefused(
+            raise Unreachable(
                 f"the agent of the cluster, which has the reboot lock, does not answer: {e.message}",
                 hint=f"`systemctl status {AGENT_UNIT}` says how it is",
             ) from None

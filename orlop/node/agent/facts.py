@@ -12,10 +12,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from orlop.errors import OrlopError
 from orlop.model.cluster.machine import MOST_ADDRESSES, MachineReport
 from orlop.model.cluster.names import machine_of
 from orlop.model.words.line import line
+from orlop.net.local.client import ask
 
+SECONDS = 5.0
 _MOST_REASON = 500
 
 
@@ -34,6 +37,13 @@ class MachineFacts:
     def boot(self) -> str:
         """The kernel's id of this boot."""
         return self._text("proc/sys/kernel/random/boot_id").strip()
+
+    def engine_lock(self) -> str:
+        """What the update engine says of its reboot lock; "" when it does not run here, or does not answer."""
+        with suppress(OrlopError):
+            _, told = ask(self.top / "run/orlop/update.sock", "GET", "/v1/status", None, SECONDS)
+            return str(told.get("reboot_lock"))
+        return ""
 
     def report(self, now: datetime) -> MachineReport:
         verdict, reason = self._verdict()

@@ -4,7 +4,8 @@
     POST /v1/steady-state   {"by": …}                              200: it is given back, now or when a server answers
 
 The engine and a person may hold it at the same time; the slot goes back when neither does. What a person took is given
-back when a later boot is good, or when the reboot has not come within REBOOT_SECONDS.
+back when a later boot is good, or when the reboot has not come within REBOOT_SECONDS; what the engine took, when it
+says so, here or in its status.
 
 Lifetime: the agent's. Invariants: the note is on the disk before the cluster is asked, so a slot is never held that
 nobody remembers; a machine without a note, which perhaps holds one, gives it back once. Only root and the engine may
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
@@ -24,12 +26,14 @@ from typing import Any
 from orlop.cluster.lock import LockRefused, LockTaker
 from orlop.errors import BadInput, OrlopError
 from orlop.files import write_atomic
+from orlop.model.update.memory import FREE
 from orlop.model.words.strict import Fields, parse_json, stamp
 from orlop.net.local.server import LocalRequest, LocalServer
 from orlop.node.agent.control import ControlClient, RefusedByCluster
 
 NOTE = "reboot-lock.json"
 REBOOT_SECONDS = timedelta(minutes=10)
+ENGINE_SECONDS = 60.0  # after it was asked last, what the engine says of the lock is sure to be of after that
 _LARGEST = 4096
 _HEADERS = {"fleet-lock-protocol": "true"}
 
@@ -53,7 +57,7 @@ class LockNote:
 @dataclass
 class AgentLock:
     """`client`: the control API as this machine; None while it has not joined. `boot`: this one. `group`: "" for the
-    machine's role's.
+    machine's role's. `engine`: what the update engine says of its lock, "" when it says nothing.
     """
 
     folder: Path
@@ -63,8 +67,11 @@ class AgentLock:
     now: Callable[[], datetime]
     client: Callable[[], ControlClient | None]
     say: Callable[[str], None]
+    engine: Callable[[], str] = str
+    clock: Callable[[], float] = time.monotonic
 
     def __post_init__(self) -> None:
+        self._engine_asked = self.clock()
         self._lock = threading.Lock()  # a request of the socket, and the agent's turn
         self.note = self._read()
 
@@ -82,6 +89,7 @@ class AgentLock:
                                   hint="`systemctl status orlop-agent` says what it waits for")  # fmt: skip
             before = self.note
             if by is LockTaker.ENGINE:
+                self._engine_asked = self.clock()
                 self._keep(replace(before, engine=True, is_settled=False))
             else:
                 self._keep(replace(before, hand=self.boot(), taken=stamp(self.now()), is_settled=False))
@@ -90,7 +98,8 @@ class AgentLock:
             except (BadInput, RefusedByCluster) as e:  # 4xx: the cluster says no
                 self._keep(before)
                 raise LockRefused(e.message, hint=e.hint) from None
-            except OrlopError as e:  # nobody answers, or it is not known what was said: the note stays
+            except OrlopError as e:  # nobody answers, or it is not known what was said: given back in a later turn
+                self._keep(replace(before, is_settled=False))
                 raise LockRefused(e.message, hint=e.hint) from None
 
     def give_back(self, by: LockTaker) -> None:
@@ -108,7 +117,14 @@ class AgentLock:
             if note.hand and (why := self._is_over(note, verdict)):
                 self.say(f"the reboot lock that somebody took is given back: {why}")
                 self._keep(replace(note, hand="", is_settled=False))
+            if self._engine_is_done():
+                self._keep(replace(self.note, engine=False, is_settled=False))
             self._settle()
+
+    def _engine_is_done(self) -> bool:
+        """It gave back while this agent did not answer. Its status may be some seconds old."""
+        waited = self.clock() - self._engine_asked
+        return self.note.engine and waited > ENGINE_SECONDS and self.engine() == FREE
 
     def _is_over(self, note: LockNote, verdict: str) -> str:
         if note.hand != self.boot():

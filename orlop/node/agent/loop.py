@@ -88,7 +88,7 @@ class AgentLoop:
         self._listener: threading.Thread | None = None
         self.lock = AgentLock(
             outside.keys.folder, self.state.machine, group, outside.facts.boot, outside.now,
-            lambda: self._client() if outside.keys.has_certificate else None, outside.say,
+            lambda: self._client() if outside.keys.has_certificate else None, outside.say, outside.facts.engine_lock,
         )  # fmt: skip
 
     def run(self) -> None:

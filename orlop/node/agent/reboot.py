@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 from orlop.cluster.lock import ClusterLock, LockRefused, LockTaker, is_in_cluster
 from orlop.errors import BadInput
+from orlop.net.errors import Unreachable
 
 AGAIN_SECONDS = 2.0
 
@@ -41,12 +42,15 @@ def run(args: argparse.Namespace) -> int:
 
 
 def take(lock: ClusterLock, seconds: float, sleep: Callable[[float], None] = time.sleep) -> None:
-    """Until it is granted, at most for so long; what it waits for is said when it changes. Raises LockRefused."""
+    """Until it is granted, at most for so long; what it waits for is said when it changes.
+
+    Raises LockRefused, Unreachable.
+    """
     until, said = time.monotonic() + seconds, ""
     while True:
         try:
             return lock.take()
-        except LockRefused as e:
+        except (LockRefused, Unreachable) as e:
             if time.monotonic() >= until:
                 raise
             if e.message != said:

@@ -12,7 +12,8 @@ import pytest
 
 from orlop.cluster.lock import ClusterLock, LockRefused, LockTaker
 from orlop.model.cluster.names import LOCK_SOCKET
-from orlop.node.agent.lock import NOTE, REBOOT_SECONDS, LockServer
+from orlop.net.errors import Unreachable
+from orlop.node.agent.lock import ENGINE_SECONDS, NOTE, REBOOT_SECONDS, LockServer
 from orlop.node.agent.reboot import take
 from tests.contracts.control.served import Identity, ServedControl
 from tests.contracts.control.test_agent import BOOT, OneAgent
@@ -156,9 +157,31 @@ def test_who_does_not_remember_gives_back_once(
     assert held(control, admin) == ([agent.machine] if damage == "none" else [])
 
 
+def test_it_hears_from_the_engines_status_that_it_is_done(
+    control: ServedControl, admin: Identity, agent: OneAgent
+) -> None:
+    agent.loop.turn()
+    lock(agent, ENGINE).take()
+    said, clock = ["held"], [0.0]
+    agent.loop.lock.engine, agent.loop.lock.clock = (lambda: said[0]), (lambda: clock[0])
+    lock(agent, ENGINE).take()
+    clock[0] += ENGINE_SECONDS + 1
+    agent.loop.turn()
+    assert held(control, admin) == [agent.machine]
+    said[0] = "free"
+    lock(agent, ENGINE).take()
+    clock[0] += ENGINE_SECONDS - 1  # what it says may be of before it asked
+    agent.loop.turn()
+    assert held(control, admin) == [agent.machine]
+    clock[0] += 2
+    agent.loop.turn()
+    assert held(control, admin) == []
+
+
 def test_no_agent(tmp_path: Path) -> None:
-    with pytest.raises(LockRefused, match="does not answer") as e:
+    with pytest.raises(Unreachable, match="does not answer") as e:
         ClusterLock(HAND, tmp_path).take()
+    ClusterLock(ENGINE, tmp_path).give_back()  # nothing waits for an agent
     assert "systemctl status orlop-agent" in e.value.hint
 
 
