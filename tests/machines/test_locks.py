@@ -20,6 +20,7 @@ from orlop.lab.cluster import wait_well
 from orlop.lab.lab import Lab
 from orlop.lab.machine import Node
 from orlop.lab.plan import LabPlan
+from orlop.model.reset.request import REQUEST
 from orlop.steps import Steps
 from orlop.workspace import Workspace
 from tests.machines.machines import Machines, watched
@@ -78,6 +79,8 @@ def test_one_holds_it_and_is_named_until_somebody_releases_it(lab: Lab) -> None:
     assert (holder["host"], holder["role"]) == ("n1", "server")
     refused = n2.run("orlop", "reboot")
     assert refused.code == 2 and "the slot of group servers is held: n1" in refused.err
+    assert n2.run("orlop", "reset", "--yes").code == 2
+    assert n2.run("test", "-e", REQUEST).code == 1, "a reset that is refused leaves no wish behind"
     shown = n2.run("orlop", "machine", "locks").out.splitlines()
     assert shown[0].split() == ["GROUP", "SLOTS", "HOLDER", "HOST", "SINCE", "IS"] and "n1" in shown[1]
     assert n2.run("orlop", "machine", "unlock", "n1", "--reason", "a test").code == 0
