@@ -26,7 +26,7 @@ from orlop.steps import Steps
 
 COMMAND = ("orlop", "cluster", "--json")
 _POLL = 0.2
-_ANSWER_SECONDS = 10.0
+_ANSWER_SECONDS = 30.0  # an emulated machine takes seconds to start a program
 
 
 @dataclass(frozen=True)
