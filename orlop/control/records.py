@@ -233,7 +233,7 @@ class Records:
     ) -> None:
         """A bearer token, by its hash: whose it is, as what, until when."""
         lease = await self._store.grant(int(life.total_seconds()))
-        await self._commit([Put(PEOPLE + token_hash, json.dumps(person).encode(), lease.id)], [], deed, now)
+        await self.commit([Put(PEOPLE + token_hash, json.dumps(person).encode(), lease.id)], [], deed, now)
 
     async def audit(self, *, after: str = "", limit: int) -> tuple[list[dict[str, Any]], str]:
         """A page of what was done, oldest first, and where the next one begins; "" when it is the last."""
