@@ -83,7 +83,8 @@ async def _client(asked: Asked) -> tuple[str, str, str]:
     if group:
         LOCK_GROUP.read(group, "client_params.group")
     if why := refusal(asked.caller, Right.TAKE_LOCK, machine):
-        await asked.control.records.note(asked.deed(f"{asked.request.url.path} as {machine}"), "refused", asked.now)
+        deed = asked.deed(f"{asked.request.url.path} as {machine}")
+        await asked.control.records.note(deed, f"refused: {why}", asked.now)
         raise NotAllowed(why)
     return machine, group, f.line("etcd", 40, empty=True) if f.has("etcd") else ""
 

@@ -127,7 +127,9 @@ def test_a_machine_touches_only_what_is_its_own(control: ServedControl, admin: I
         if right is None:
             continue
         where = path.replace("{machine:str}", M2).replace("{token:str}", "0" * 16)
-        status, body, _ = control.ask(method, where, machine, {})
+        # where the path does not say whose it is, the body does: FleetLock's
+        other = {"client_params": {"id": M2}}
+        status, body, _ = control.ask(method, where, machine, other, {"fleet-lock-protocol": "true"})
         assert status == 403, (method, path)
         word = "only for itself" if Access.MACHINE in RIGHTS[right] else "may not"
         assert word in body["detail"], body
