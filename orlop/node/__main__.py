@@ -22,7 +22,7 @@ VERBS = {
     "hold": ("orlop.node.update.api.verbs.change:hold", "do not update, until `unhold`"),
     "unhold": ("orlop.node.update.api.verbs.change:unhold", "update again"),
     "denylist": ("orlop.node.update.api.verbs.denylist", "the versions that failed here"),
-    "cluster": ("orlop.node.cluster.verbs.status", "how its cluster is, on a server of one"),
+    "cluster": ("orlop.node.cluster.verbs.cluster", "its cluster, on a server of one: how it is, backup, restore"),
     "machine": ("orlop.node.cluster.verbs.machine", "the machines of its cluster: list, show, cordon, expel, locks"),
     "reboot": ("orlop.node.agent.reboot", "reboot this machine, when its cluster can do without it"),
     "diff": ("orlop.node.drift.diff", "what this machine has beyond its image and its configuration"),

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from orlop.cli.cluster.saved import backup, restore
 from orlop.cli.lab.command import AsJson
 from orlop.cli.lab.name import Name
 from orlop.cli.node.reach import Key, MachineName, reach
@@ -25,6 +26,8 @@ from orlop.model.settings.cluster import REPLACE_AFTER
 from orlop.model.words.strict import stamp
 
 app = typer.Typer(help="A cluster of machines.", no_args_is_help=True)
+app.command()(backup)
+app.command()(restore)
 
 COULD_NOT = 2
 Folder = Annotated[

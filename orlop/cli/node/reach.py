@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, BinaryIO
 
 import typer
 
@@ -23,7 +23,7 @@ from orlop.lab.wait import wait_verdict
 from orlop.machines import remote, ssh
 from orlop.machines.console import Verdict
 from orlop.machines.ports import LOOPBACK
-from orlop.machines.reach import Ran
+from orlop.machines.reach import Ran, piped
 from orlop.machines.remote import Address, Remote
 from orlop.publish.serve import server
 from orlop.steps import Steps
@@ -52,6 +52,10 @@ class Reached(ABC):
         """Run a command there as root, word for word."""
 
     @abstractmethod
+    def pipe(self, *words: str, file: BinaryIO, is_read: bool, seen: Callable[[int], None]) -> Ran:
+        """As `run`, with a file as the command's input (`is_read`) or its output, however large."""
+
+    @abstractmethod
     def moment(self) -> str:
         """Where its boots stand now: what `wait_verdict` is told."""
 
@@ -77,7 +81,13 @@ class Reached(ABC):
 
     def ask(self, *words: str, good: tuple[int, ...] = (0,)) -> str:
         """What its own `orlop` command prints. Raises CommandFailed with what that says of its failure."""
-        ran = self.run(COMMAND, *words)
+        return self._said(self.run(COMMAND, *words), words, good)
+
+    def ask_with(self, *words: str, file: BinaryIO, is_read: bool, seen: Callable[[int], None]) -> str:
+        """What its own `orlop` command prints that reads a file, or writes one. Raises as `ask`."""
+        return self._said(self.pipe(COMMAND, *words, file=file, is_read=is_read, seen=seen), words, (0,))
+
+    def _said(self, ran: Ran, words: Sequence[str], good: tuple[int, ...]) -> str:
         if ran.code in good:
             return ran.out
         if ran.code == NOT_FOUND:
@@ -103,6 +113,10 @@ class LabMachine(Reached):
 
     def run(self, *words: str) -> Ran:
         return self.node.run(*words)
+
+    def pipe(self, *words: str, file: BinaryIO, is_read: bool, seen: Callable[[int], None]) -> Ran:
+        what = f"{' '.join(words)!r} on {self.name}"
+        return piped(self.node.argv(words), what=what, file=file, is_read=is_read, seen=seen)
 
     def moment(self) -> str:
         return str(self.node.console_size())
@@ -143,6 +157,13 @@ class RemoteMachine(Reached):
 
     def run(self, *words: str) -> Ran:
         return self.remote.run(*words)
+
+    def pipe(self, *words: str, file: BinaryIO, is_read: bool, seen: Callable[[int], None]) -> Ran:
+        what = f"{' '.join(words)!r} on {self.name}"
+        ran = piped(self.remote.argv(words), what=what, file=file, is_read=is_read, seen=seen)
+        if ran.code == remote.SSH_FAILED:
+            raise remote.unreached(self.remote, ran.err)
+        return ran
 
     def moment(self) -> str:
         return self.remote.look()[0]

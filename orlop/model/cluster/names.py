@@ -41,9 +41,11 @@ AGENT_STATE = "/var/lib/orlop/agent"  # of orlop-agent.service: machine.key, mac
 RUN = "/run/orlop/cluster"
 STORE_TLS = f"{RUN}/store"  # ca.crt, member.crt, member.key: for etcd and for its clients on this machine
 STORE_ENVIRONMENT = f"{RUN}/etcd.env"
+RESTORING = f"{RUN}/restoring.lock"
 STORE_ASKED = f"{RUN}/etcd.asked"  # one word of STORE_WORDS, for the host to act on and remove
 STORE_WORDS = ("start", "restart", "anew")  # `anew`: stopped, its data removed
 STATUS = f"{RUN}/status.json"
+SNAPSHOT_SUFFIX = ".snapshot"  # of etcd's database, with its hash at the end
 # orlop-control's own: its certificate, and a token for the agent of this server, which has no other
 CONTROL_RUN = "/run/orlop/control"
 CONTROL_TLS = f"{CONTROL_RUN}/tls"
@@ -54,6 +56,7 @@ LOCK_SOCKET = f"{AGENT_RUN}/lock.sock"  # where programs of this machine ask for
 CA_FILE, CERTIFICATE_FILE, KEY_FILE = "ca.crt", "member.crt", "member.key"
 
 # who runs it
+STORE_USER = "orlop-etcd"
 CLUSTER_UNIT, STORE_UNIT = "orlop-cluster.service", "orlop-etcd.service"
 AGENT_UNIT, CONTROL_UNIT = "orlop-agent.service", "orlop-control.service"
 # what a configuration enables, by role. A unit is named here with the commit that puts it into the image
@@ -70,7 +73,8 @@ FIRST_FILE, SERVER_FILE, WORKER_FILE = "first-server.bu", "server.bu", "worker.b
 # the store: each prefix has one writer
 KEYS = "/orlop/v1/"
 SIZE_KEY = f"{KEYS}cluster/size"  # text of a number of SIZES; by who forms the cluster, then by operators
-NAME_KEY = f"{KEYS}cluster/name"  # by who forms the cluster
+NAME_KEY = f"{KEYS}cluster/name"  # what it is called; by the leader's server, as the next one
+ID_KEY = f"{KEYS}cluster/ca"  # SHA-256 of the cluster CA's certificate: two clusters of one name differ in it
 CANDIDATES = f"{KEYS}candidates/"  # MACHINE → name of its member to be; leased, by each server that waits for room
 REVOKED = f"{KEYS}tokens/revoked/"  # ID of a token → why; by control
 # all below: by control

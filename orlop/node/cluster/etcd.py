@@ -8,11 +8,14 @@ Lifetime: one a turn. A request ends within SECONDS, whoever is silent: then ano
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import ssl
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any
+from typing import IO, Any
 
 from orlop.errors import Busy
 from orlop.model.cluster.member import Member
@@ -23,7 +26,9 @@ from orlop.net.exchange import Client
 from orlop.store.etcd import wire
 
 SECONDS = 1.0  # a server that does not answer within it is asked again in the next turn
+SILENCE = 30.0  # of a snapshot on its way; all of it may take as long as it takes
 _LARGEST = 1 << 20
+_HASH_BYTES = 32
 
 
 class StoreRefused(Busy):
@@ -116,6 +121,33 @@ class Endpoint:
             body["lease"] = self._ask("lease/grant", wire.lease_grant(seconds))["ID"]
         self._ask("kv/put", body)
 
+    def snapshot(self, into: IO[bytes], told: Callable[[int, int], None] = lambda _got, _left: None) -> int:
+        """Write a snapshot of its database, which needs no quorum; returns how many bytes it has.
+
+        `told` is called now and then, with bytes that are there and bytes that are to come. Raises Unreachable,
+        StoreRefused, OSError.
+        """
+        got, rest, sum_ = 0, b"", hashlib.sha256()
+        tail = b""  # what may be the hash at the end: that of all before it
+        who = f"etcd on {self.host}"
+        with closing(Client(Patience(None, SILENCE), who, redirects=0, direct=True, context=self.context)) as client:
+            url_ = f"{url(self.host, self.port)}/v3/maintenance/snapshot"
+            for piece in client.ask(url_, "its snapshot", method="POST", body=b"{}").pieces():
+                *lines, rest = (rest + piece).split(b"\n")
+                if len(rest) > _LARGEST:
+                    raise Unreachable(f"{who} sends something else than a snapshot")
+                for line in filter(None, lines):
+                    blob, left = _part(line, who)
+                    into.write(blob)
+                    got += len(blob)
+                    tail += blob
+                    sum_.update(tail[:-_HASH_BYTES])
+                    tail = tail[-_HASH_BYTES:]
+                    told(got, left)
+        if rest or sum_.digest() != tail:
+            raise Unreachable(f"{who} sent a snapshot that is not whole: its hash is not that of what came")
+        return got
+
     def _ask(self, what: str, body: wire.Json) -> dict[str, Any]:
         patience = Patience(self.seconds)
         with closing(
@@ -136,3 +168,16 @@ class Endpoint:
 def _member(of: dict[str, Any]) -> Member:
     peers = of.get("peerURLs", [])
     return Member(int(of["ID"]), of.get("name", ""), peers[0] if peers else "", bool(of.get("isLearner", False)))
+
+
+def _part(line: bytes, who: str) -> tuple[bytes, int]:
+    """Of a snapshot: bytes, and how many are to come. Raises Unreachable, StoreRefused."""
+    try:
+        answer = json.loads(line)
+        if "error" in answer:
+            said = answer["error"]
+            raise StoreRefused(f"{who} refuses: {str(said.get('message', said))[:300]}")
+        part = answer["result"]
+        return base64.b64decode(part.get("blob", "")), wire.number(part, "remaining_bytes")
+    except (ValueError, AttributeError, KeyError, TypeError, RecursionError):
+        raise Unreachable(f"{who} sends something else than a snapshot") from None

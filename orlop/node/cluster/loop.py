@@ -19,6 +19,8 @@ from orlop.model.cluster.decide import Action, Form, LeaveAlone, Offer, Promote,
 from orlop.model.cluster.environment import MemberOptions
 from orlop.model.cluster.member import Member, Myself, member_name
 from orlop.model.cluster.names import (
+    CA_PLACE,
+    ID_KEY,
     NAME_KEY,
     PEER_PORT,
     SIZE_KEY,
@@ -27,6 +29,7 @@ from orlop.model.cluster.names import (
     url,
 )
 from orlop.model.cluster.status import ClusterStatus, MemberStatus
+from orlop.model.cluster.token import der, fingerprint
 from orlop.model.words.line import line
 from orlop.model.words.strict import stamp
 from orlop.net.notify import notify
@@ -60,7 +63,9 @@ class MembershipLoop:
         self._now, self._sleep, self._say = now, sleep, say
         self._machine = host.machine()
         self._signer = tls.Signer(certificate(STORE_CA_PLACE, host.top), secret(STORE_CA_KEY_PLACE, host.top))
-        self._memory = memories.read(host.state)
+        self._memory = ClusterMemory()
+        self._remembered = -1  # when what is remembered was written: `restore` writes it too
+        self._is_named = False
         self._looker = Looker()
         self._said = ""
         self._clock = clock
@@ -93,6 +98,8 @@ class MembershipLoop:
 
     def _turn(self) -> tuple[ClusterStatus, float]:
         settings, host = self._settings, self._host
+        if (written := memories.written(host.state)) != self._remembered:
+            self._memory, self._remembered = memories.read(host.state), written
         configured = addresses(settings.servers)
         address = settings.address or own_address(configured)
         if not address:
@@ -143,11 +150,20 @@ class MembershipLoop:
         return SOON_SECONDS if self._clock() - self._happened_at < QUIET_SECONDS else WAIT_SECONDS
 
     def _settle(self, look: Look) -> None:
-        """Who formed the cluster says in the store how large it is to be; from then on the store says it."""
-        form = self._settings.form
-        if form and look.view.me.is_running and look.through and not look.has_size and look.view.mine:
-            look.through.put(NAME_KEY, self._settings.name)
+        """Who formed the cluster says in the store how large it is to be; from then on the store says it. Whose it is
+        the leader's server says, also when it was restored from another one's snapshot.
+        """
+        form, mine = self._settings.form, look.view.mine
+        if not (look.view.me.is_running and look.through and mine):
+            return
+        if form and not look.has_size:
             look.through.put(SIZE_KEY, str(form.servers))
+        if look.view.leader == mine.id and not self._is_named:
+            ca = fingerprint(der(certificate(CA_PLACE, self._host.top)))
+            for key, value in ((NAME_KEY, self._settings.name), (ID_KEY, ca)):
+                if look.through.get(key) != value:
+                    look.through.put(key, value)
+            self._is_named = True
 
     def _remember(self, look: Look) -> None:
         if look.view.mine is None or not look.view.me.is_running:
@@ -155,7 +171,7 @@ class MembershipLoop:
         hosts = tuple(sorted(host_of(m) for m in look.view.members or ()))
         if (now := ClusterMemory(look.cluster, hosts)) != self._memory:
             memories.write(self._host.state, now)
-            self._memory = now
+            self._memory, self._remembered = now, memories.written(self._host.state)
 
     def _status(self, is_well: bool, why: str) -> ClusterStatus:
         return ClusterStatus(

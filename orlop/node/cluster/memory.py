@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orlop.errors import BadInput
-from orlop.files import write_atomic
+from orlop.files import replacing
 from orlop.model.words.strict import Fields, parse_json
 
 FILE = "memory.json"
@@ -45,7 +45,19 @@ def read(folder: Path) -> ClusterMemory:
         return ClusterMemory()
 
 
+def written(folder: Path) -> int:
+    """When it was written last, as a number that only changes with that; 0 when there is none."""
+    try:
+        return (folder / FILE).stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
 def write(folder: Path, memory: ClusterMemory) -> None:
-    """Raises NoSpace, OSError."""
+    """For whoever the folder belongs to, also when root writes it. Raises NoSpace, OSError."""
     document = {"schema": SCHEMA, "cluster": memory.cluster, "hosts": list(memory.hosts[:MOST_HOSTS])}
-    write_atomic(folder / FILE, json.dumps(document) + "\n", mode=0o600)
+    owner = folder.stat()
+    with replacing(folder / FILE, mode=0o600) as f:
+        f.write(json.dumps(document).encode() + b"\n")
+        if not os.geteuid():
+            os.fchown(f.fileno(), owner.st_uid, owner.st_gid)
