@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qsl, unquote, urlsplit
 from xml.sax.saxutils import escape
 
-from orlop.publish.storage.s3 import Credentials, authorization
+from orlop.net.s3 import Credentials, authorization
 from simulators.httpd import running
 
 WHO = Credentials("AKID", "secret", "token")
@@ -42,6 +42,7 @@ class Bucket:
 
 class S3Handler(BaseHTTPRequestHandler):
     bucket: Bucket
+    who: Credentials
 
     def do_GET(self) -> None:
         parts = urlsplit(self.path)
@@ -73,8 +74,9 @@ class S3Handler(BaseHTTPRequestHandler):
             return bucket.failures.pop(0), b"", {}
         signed = self.headers["Authorization"].partition("SignedHeaders=")[2].partition(",")[0].split(";")
         headers = {name: self.headers[name] for name in signed}
-        wanted = authorization(self.command, urlsplit(self.path).path, query, headers, WHO, "here-1")
-        if self.headers["Authorization"] != wanted or not {"host", "x-amz-date", "x-amz-security-token"} <= set(signed):
+        needed = {"host", "x-amz-date", *(["x-amz-security-token"] if self.who.token else [])}
+        wanted = authorization(self.command, urlsplit(self.path).path, query, headers, self.who, "here-1")
+        if self.headers["Authorization"] != wanted or not needed <= set(signed):
             return 403, b"<Error><Code>SignatureDoesNotMatch</Code></Error>", {}
         if self.command in ("GET", "HEAD"):
             return self._list(query) if "list-type" in query else self._get(key)
@@ -112,9 +114,9 @@ class S3Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def storing() -> Iterator[tuple[str, Bucket]]:
-    """The URL of a bucket, and what is in it."""
+def storing(who: Credentials = WHO) -> Iterator[tuple[str, Bucket]]:
+    """The URL of a bucket, and what is in it; `who` is let in."""
     bucket = Bucket()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Storing", (S3Handler,), {"bucket": bucket}))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Storing", (S3Handler,), {"bucket": bucket, "who": who}))
     with running(server) as address:
         yield f"s3://bucket/os?endpoint={address.rstrip('/')}&region=here-1", bucket

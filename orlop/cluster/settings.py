@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 import tomllib
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from orlop.errors import BadInput, Missing
@@ -19,20 +19,23 @@ from orlop.model.cluster.names import (
     CA_KEY_PLACE,
     CA_PLACE,
     SETTINGS_PLACE,
+    STORAGE_KEY_PLACE,
     STORE_CA_KEY_PLACE,
     STORE_CA_PLACE,
     TOKEN_PLACE,
     Role,
 )
 from orlop.model.cluster.oidc import OidcSettings
+from orlop.model.cluster.snapshots import Schedule
 from orlop.model.settings import cluster as table
 from orlop.model.settings.read import read
 from orlop.model.settings.table import SettingValues
+from orlop.model.words.bucket import S3Address
 from orlop.model.words.strict import Fields
 
 LARGEST = 1 << 16  # bytes of any of the files
 _HINT = "mend `cluster` in the machine's configuration; `orlop cluster new` writes one"
-SECRET = (CA_KEY_PLACE, STORE_CA_KEY_PLACE, TOKEN_PLACE)
+SECRET = (CA_KEY_PLACE, STORE_CA_KEY_PLACE, TOKEN_PLACE, STORAGE_KEY_PLACE)
 OPEN = (CA_PLACE, STORE_CA_PLACE)
 
 
@@ -47,7 +50,7 @@ class Forming:
 @dataclass(frozen=True)
 class ClusterSettings:
     """`servers`: where servers are found; `address`: at which they find this one, "" when it is not said;
-    `replace_after`: seconds; `reboot_group`: "" for its role's.
+    `replace_after`: seconds; `reboot_group`: "" for its role's; `storage`: where snapshots are put besides.
     """
 
     name: str
@@ -58,6 +61,8 @@ class ClusterSettings:
     form: Forming | None = None
     oidc: OidcSettings | None = None
     reboot_group: str = ""
+    snapshots: Schedule = field(default_factory=Schedule)
+    storage: S3Address | None = None
 
 
 def load(top: Path = Path("/")) -> ClusterSettings:
@@ -83,7 +88,11 @@ def parse(raw: bytes) -> ClusterSettings:
     if (written := Fields.of("", values).value("format", int)) != table.FORMAT:
         raise BadInput(f"format is {written}, and this version of Orlop reads format {table.FORMAT}")
     given = read(table.PLAIN_TABLE, Fields("", {name: value for name, value in values.items() if name != "format"}))
-    form = given[table.FORM]
+    form, snapshots = given[table.FORM], given[table.SNAPSHOTS]
+    schedule, storage = Schedule(), None
+    if snapshots:
+        schedule = Schedule(timedelta(seconds=snapshots[table.EVERY]), snapshots[table.KEEP])
+        storage = snapshots[table.TO]
     if not given[table.SERVERS]:
         raise BadInput("servers is empty: a machine of a cluster must know where servers are")
     return ClusterSettings(
@@ -95,6 +104,8 @@ def parse(raw: bytes) -> ClusterSettings:
         form=Forming(form[table.UNTIL], form[table.SIZE]) if form else None,
         oidc=_oidc(given[table.OIDC]),
         reboot_group=given[table.REBOOT_GROUP] or "",
+        snapshots=schedule,
+        storage=storage,
     )
 
 
@@ -110,7 +121,7 @@ def _oidc(given: SettingValues | None) -> OidcSettings | None:
 
 
 def secret(place: str, top: Path = Path("/")) -> str:
-    """`ca_key`, `store_ca_key` or `token`, by its place: what systemd handed over, or for root the file itself.
+    """A key, the token or `storage_key`, by its place: what systemd handed over, or for root the file itself.
 
     Raises Missing.
     """

@@ -28,10 +28,11 @@ from typing import Annotated
 import typer
 
 from orlop.errors import BadInput, Missing
+from orlop.net.s3 import Credentials
 from orlop.publish.keys.keys import Keyring
 from orlop.publish.repository.repository import Repository
 from orlop.publish.roots import ceremony
-from orlop.publish.storage.s3 import Credentials, S3Storage
+from orlop.publish.storage.s3 import S3Storage
 from orlop.publish.storage.storage import FolderStorage, Storage
 from orlop.trust.cache import FolderCache
 from orlop.trust.errors import Refused

@@ -15,12 +15,13 @@ from orlop.cli.session import steps
 from orlop.errors import BadInput
 from orlop.files import locked_folder, made_beside, write_atomic
 from orlop.model.release.channel import STANDARD, check_name
+from orlop.net.s3 import Credentials
 from orlop.publish.keys import keys
 from orlop.publish.keys.keys import KeyFile, Keyring
 from orlop.publish.repository.repository import must_be_new
 from orlop.publish.roots import ceremony
 from orlop.publish.roots.rotation import ONLINE
-from orlop.publish.storage.s3 import Credentials, S3Storage
+from orlop.publish.storage.s3 import S3Storage
 
 key_app = typer.Typer(help="Keys: make one, use one from elsewhere, give away its public half.", no_args_is_help=True)
 

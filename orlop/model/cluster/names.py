@@ -31,9 +31,11 @@ CA_KEY_PLACE = "/etc/orlop/cluster/ca.key"  # servers only
 STORE_CA_PLACE = "/etc/orlop/cluster/store-ca.crt"  # servers only
 STORE_CA_KEY_PLACE = "/etc/orlop/cluster/store-ca.key"  # servers only
 TOKEN_PLACE = "/etc/orlop/cluster/token"  # noqa: S105  a path; workers only
+STORAGE_KEY_PLACE = "/etc/credstore/orlop.storage"  # servers that put snapshots elsewhere; systemd looks there itself
 
 # what a machine keeps
 CLUSTER_STATE = "/var/lib/orlop/cluster"  # of orlop-cluster.service: memory.json
+SNAPSHOTS = f"{CLUSTER_STATE}/snapshots"  # those that it takes by itself
 STORE_STATE = "/var/lib/orlop/etcd"  # of orlop-etcd.service: the data of its member
 AGENT_STATE = "/var/lib/orlop/agent"  # of orlop-agent.service: machine.key, machine.crt, ca.crt
 

@@ -34,6 +34,22 @@ class MemberStatus:
 
 
 @dataclass(frozen=True)
+class SnapshotStatus:
+    """Those that this server takes by itself. `at`: when the newest that it has was taken, `stored`: the newest in the
+    storage, as far as this server put it there; `bytes`: of the last one it took since it was started, 0 before;
+    `every`: seconds; the troubles are empty when there is none.
+    """
+
+    at: datetime | None = None
+    kept: int = 0
+    bytes: int = 0
+    every: int = 0
+    stored: datetime | None = None
+    trouble: str = ""
+    store_trouble: str = ""
+
+
+@dataclass(frozen=True)
 class ClusterStatus:
     """`at`: when this server looked; `ends`: when its certificate for the store does, None without one."""
 
@@ -47,13 +63,19 @@ class ClusterStatus:
     members: tuple[MemberStatus, ...] = ()
     waiting: int = 0
     ends: datetime | None = None
+    snapshots: SnapshotStatus = SnapshotStatus()
 
 
 def text(status: ClusterStatus) -> str:
     """As JSON."""
     document = {"schema": SCHEMA, **asdict(status), "at": stamp(status.at)}
-    document["ends"] = stamp(status.ends) if status.ends else None
+    document["ends"] = _stamp(status.ends)
+    document["snapshots"] |= {"at": _stamp(status.snapshots.at), "stored": _stamp(status.snapshots.stored)}
     return json.dumps(document, indent=1) + "\n"
+
+
+def _stamp(moment: datetime | None) -> str | None:
+    return stamp(moment) if moment else None
 
 
 def parse(raw: bytes) -> ClusterStatus:
@@ -71,6 +93,20 @@ def parse(raw: bytes) -> ClusterStatus:
         members=tuple(map(_member, fields.items("members", 32))),
         waiting=fields.number("waiting", 0, 1000),
         ends=fields.moment("ends") if fields.has("ends") else None,
+        # a server that is not updated yet says nothing of them
+        snapshots=_snapshots(fields.fields("snapshots")) if fields.has("snapshots") else SnapshotStatus(),
+    )
+
+
+def _snapshots(fields: Fields) -> SnapshotStatus:
+    return SnapshotStatus(
+        at=fields.moment("at") if fields.has("at") else None,
+        kept=fields.number("kept", 0, 100_000),
+        bytes=fields.number("bytes", 0, 1 << 62),
+        every=fields.number("every", 0, 1 << 31),
+        stored=fields.moment("stored") if fields.has("stored") else None,
+        trouble=fields.line("trouble", 1000, empty=True),
+        store_trouble=fields.line("store_trouble", 1000, empty=True),
     )
 
 
@@ -97,8 +133,18 @@ def lines(status: ClusterStatus, now: datetime) -> Iterator[str]:
         yield f"  {member.name or '(not started)':<20} {member.host:<16} {', '.join(_words(member))}"
     if status.waiting:
         yield f"  {status.waiting} more server{'s wait' if status.waiting > 1 else ' waits'} for a place"
+    yield from _snapshot_lines(status.snapshots)
     if status.ends:
         yield f"  certificate of this server until {stamp(status.ends)}; it is made anew long before"
+
+
+def _snapshot_lines(snapshots: SnapshotStatus) -> Iterator[str]:
+    if snapshots.at:
+        yield f"  last snapshot on this server {stamp(snapshots.at)}, {snapshots.kept} kept"
+    if snapshots.stored:
+        yield f"  last snapshot in the storage {stamp(snapshots.stored)}"
+    for trouble in filter(None, (snapshots.trouble, snapshots.store_trouble)):
+        yield f"  {trouble}"
 
 
 def _words(member: MemberStatus) -> Iterator[str]:

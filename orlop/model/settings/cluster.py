@@ -17,7 +17,9 @@ from orlop.model.cluster.names import SIZES, Role
 from orlop.model.cluster.token import Token, der, parse
 from orlop.model.settings import kinds
 from orlop.model.settings.kinds import ValueKind, WholeNumber
-from orlop.model.settings.table import Setting, SettingsTable, group, maybe, must, number, some, usual
+from orlop.model.settings.table import Setting, SettingsTable, count, group, maybe, must, number, some, usual
+from orlop.model.words import bucket
+from orlop.model.words.bucket import S3Address
 from orlop.model.words.strict import Fields
 
 FORMAT = 1
@@ -76,15 +78,34 @@ def _token(text: str) -> Token:
         raise ValueError from None
 
 
+def _key_pair(text: str) -> tuple[str, str]:
+    if not re.fullmatch(r"[!-9;-~]{1,200}:[!-~]{1,200}", text.strip()):
+        raise ValueError
+    key, _, secret = text.strip().partition(":")
+    return key, secret
+
+
 HOST = kinds.where(_is_host, "the address or the name of a host, in small letters")
 ADDRESS = kinds.where(_is_address, "an IP address in its shortest form")
 MOMENT = ValueKind("a moment like 2026-12-01T12:00:00Z", _moment)
 PEM = ValueKind("a PEM text: -----BEGIN …-----", _pem, secret=True)
+S3 = ValueKind(bucket.SAID, S3Address.parse_text)
+STORAGE_KEY_KIND = ValueKind("KEY:SECRET, as the storage gives them", _key_pair, secret=True)
 TOKEN_KIND = ValueKind("a join token: one line that begins with orlop-join-1.", _token, secret=True)
 
 UNTIL = must("until", MOMENT, "when the time to make the cluster's store is over", _READER)
 SIZE = number("servers", _Size(min(SIZES), max(SIZES), "servers"), "how many servers are members of the store", _READER)
 FORM_TABLE = SettingsTable("cluster_form", (UNTIL, SIZE))
+
+EVERY = usual("every", kinds.duration("1m", "240h"), "6h", "how often a server takes a snapshot of the store", _READER)
+KEEP = count("keep", WholeNumber(1, 1000, "snapshots"), 28, "how many snapshots are kept in each place", _READER)
+TO = maybe(
+    "to",
+    S3,
+    "storage that the leader's server puts snapshots into as well; servers keep theirs in `/var/lib/orlop/cluster`",
+    _READER,
+)
+SNAPSHOTS_TABLE = SettingsTable("cluster_snapshots", (EVERY, KEEP, TO))
 
 NAME = must("name", kinds.GROUP, "name of the cluster", _READER)
 ROLE = must("role", kinds.one_of(*Role), "what the machine is in it", _READER)
@@ -127,29 +148,38 @@ OIDC_TABLE = SettingsTable("cluster_oidc", (ISSUER, AUDIENCE, CLAIM, PERSON, *GR
 OIDC = group(
     "oidc", OIDC_TABLE, "people by OpenID Connect, beside certificates and bearer tokens: servers only", _READER
 )
+SNAPSHOTS = group("snapshots", SNAPSHOTS_TABLE, "servers: snapshots of the store that they take by themselves", _READER)
 CA = maybe("ca", PEM, "certificate of the cluster's CA", _READER)
 CA_KEY = maybe("ca_key", PEM, "its private key: servers only", _READER)
 STORE_CA = maybe("store_ca", PEM, "certificate of the CA of the cluster's store: servers only", _READER)
 STORE_CA_KEY = maybe("store_ca_key", PEM, "its private key: servers only", _READER)
 TOKEN = maybe("token", TOKEN_KIND, "what a worker joins with", _READER)
+STORAGE_KEY = maybe(
+    "storage_key", STORAGE_KEY_KIND, "what the storage of `snapshots.to` lets in: servers only", _READER
+)
 
 # the file's; the others are files of their own
-PLAIN: tuple[Setting[object], ...] = (NAME, ROLE, SERVERS, OWN_ADDRESS, REPLACE_AFTER, REBOOT_GROUP, FORM, OIDC)
-SECRETS: tuple[Setting[object], ...] = (CA, CA_KEY, STORE_CA, STORE_CA_KEY, TOKEN)
+PLAIN: tuple[Setting[object], ...] = (
+    NAME, ROLE, SERVERS, OWN_ADDRESS, REPLACE_AFTER, REBOOT_GROUP, FORM, OIDC, SNAPSHOTS,
+)  # fmt: skip
+SECRETS: tuple[Setting[object], ...] = (CA, CA_KEY, STORE_CA, STORE_CA_KEY, TOKEN, STORAGE_KEY)
 PLAIN_TABLE = SettingsTable("cluster", PLAIN)
 CLUSTER = SettingsTable("cluster", (*PLAIN, *SECRETS))
 
 _NEEDED = {Role.SERVER: (CA, CA_KEY, STORE_CA, STORE_CA_KEY), Role.WORKER: (TOKEN,)}
-_REFUSED = {
-    Role.SERVER: (TOKEN,),
-    Role.WORKER: (FORM, OIDC, OWN_ADDRESS, REPLACE_AFTER, CA_KEY, STORE_CA, STORE_CA_KEY),
-}
+_ONLY_SERVERS = (FORM, OIDC, OWN_ADDRESS, REPLACE_AFTER, SNAPSHOTS, CA_KEY, STORE_CA, STORE_CA_KEY, STORAGE_KEY)
+_REFUSED = {Role.SERVER: (TOKEN,), Role.WORKER: _ONLY_SERVERS}
 
 
 def problems(role: Role, has: Callable[[str], bool]) -> list[tuple[str, str, str]]:
-    """What does not go with a role: the setting's name, what is wrong, and what to do. `has`: whether it is given."""
+    """What does not go with a role: the setting's name, what is wrong, and what to do. `has`: whether it is given, by
+    its path.
+    """
     found = [(s.name, f"a {role} needs {s.name}", f"add `{s.name}:`") for s in _NEEDED[role] if not has(s.name)]
     if not has(SERVERS.name):
         found.append((SERVERS.name, "a machine of a cluster must know where servers are", "add `servers:`"))
+    if role is Role.SERVER and has(f"{SNAPSHOTS.name}.{TO.name}") and not has(STORAGE_KEY.name):
+        why = "the storage of snapshots.to lets nobody in without storage_key"
+        found.append((SNAPSHOTS.name, why, f"add `{STORAGE_KEY.name}:`"))
     wrong = (setting.name for setting in _REFUSED[role] if has(setting.name))
     return found + [(name, f"a {role} must not have {name}", "leave it out") for name in wrong]

@@ -8,6 +8,7 @@ from orlop.model.cluster.names import (
     CA_KEY_PLACE,
     CA_PLACE,
     SETTINGS_PLACE,
+    STORAGE_KEY_PLACE,
     STORE_CA_KEY_PLACE,
     STORE_CA_PLACE,
     TOKEN_PLACE,
@@ -69,6 +70,7 @@ FILES = (
     SettingsFile("cluster.store_ca", STORE_CA_PLACE),
     SettingsFile("cluster.store_ca_key", STORE_CA_KEY_PLACE, 0o600),
     SettingsFile("cluster.token", TOKEN_PLACE, 0o600),
+    SettingsFile("cluster.storage_key", STORAGE_KEY_PLACE, 0o600),
 )
 
 # what was a setting once, and what to do instead: nobody reads it, so nobody may think so

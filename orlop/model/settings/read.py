@@ -30,7 +30,7 @@ def _value(setting: Setting[Any], fields: Fields) -> object:
             raise Wrong(f"{called} is missing")
         if setting.many:
             return ()
-        return _one(setting, setting.default, called) if setting.default else None
+        return _one(setting, setting.usually, called) if setting.default else None
     if not setting.many:
         return _one(setting, fields.values[setting.name], called)
     given = fields.value(setting.name, list)

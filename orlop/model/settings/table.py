@@ -39,6 +39,11 @@ class Setting(Generic[T_co]):
     many: int = 0
     needs: tuple[str, str] | None = None
 
+    @property
+    def usually(self) -> object:
+        """The default, as it would be written."""
+        return int(self.default) if isinstance(self.kind, WholeNumber) else self.default
+
     def one(self, value: object, called: str) -> object:
         """What a single value that is no table is worth. Raises BadInput, which begins with what it is called."""
         if isinstance(self.kind, WholeNumber):
@@ -90,6 +95,11 @@ def usual(
 ) -> Setting[V]:
     """It has a default."""
     return Setting(name, kind, doc, reader, default=default, needs=needs)
+
+
+def count(name: str, kind: WholeNumber, default: int, doc: str, reader: str) -> Setting[int]:
+    """It has a default."""
+    return Setting(name, kind, doc, reader, default=str(default))
 
 
 def maybe(name: str, kind: ValueKind[V], doc: str, reader: str) -> Setting[V | None]:

@@ -82,6 +82,4 @@ def _judge(whole: memoryview, place: Path) -> None:
     try:
         contents.read(BoltFile(whole), ())
     except BadInput as e:
-        raise BadInput(
-            f"{place} is damaged: {e.message}", hint="restore from an earlier snapshot"
-        ) from None
+        raise BadInput(f"{place} is damaged: {e.message}", hint="restore from an earlier snapshot") from None

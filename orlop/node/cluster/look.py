@@ -27,7 +27,7 @@ _ASKERS = 4
 @dataclass(frozen=True)
 class Look:
     """`through`: who has a quorum behind it and may be asked to change something. `said`: by member's id. `has_size`:
-    the store says how large it is to be. `cluster`: what etcd calls it, 0 when nobody says.
+    the store says how large it is to be. `cluster`: what etcd calls it, 0 when nobody says. `own`: this server's etcd.
     """
 
     view: ClusterView
@@ -35,6 +35,7 @@ class Look:
     said: Mapping[int, MemberSaid] = field(default_factory=dict)
     has_size: bool = False
     cluster: int = 0
+    own: Endpoint | None = None
 
 
 class Looker:
@@ -68,7 +69,7 @@ class Looker:
             leader = next((s.leader for s in said.values() if s.leader), 0)
             silent = self._silence(members, said)
             view = ClusterView(me, int(written) if has_size and written else size, members, leader, silent, waiting)
-            return Look(view, endpoint, said, has_size, found.cluster)
+            return Look(view, endpoint, said, has_size, found.cluster, self._endpoint(LOCAL, context))
         if me.may_form and own is None:
             # a member without a quorum does not answer clients, but it does listen for its peers
             stranger = stranger or next((host for host in others if self._listens(host)), "")

@@ -39,6 +39,7 @@ from orlop.node.cluster.act import Doer
 from orlop.node.cluster.host import ServerHost, addresses, own_address
 from orlop.node.cluster.look import Look, Looker, host_of
 from orlop.node.cluster.memory import ClusterMemory
+from orlop.node.cluster.snapshots import SnapshotKeeper, SnapshotSource
 
 WELL_SECONDS = 5.0
 BUSY_SECONDS = 0.25  # while somebody is on the way in
@@ -69,6 +70,7 @@ class MembershipLoop:
         self._looker = Looker()
         self._said = ""
         self._clock = clock
+        self._keeper = SnapshotKeeper(host, settings, self._machine, now=now)
         self._happened: object = None
         self._happened_at = clock()
 
@@ -128,7 +130,8 @@ class MembershipLoop:
         self._remember(look)
         self._settle(look)
         is_well = isinstance(action, (Offer, LeaveAlone)) and action.is_well
-        return _seen(look, self._status(is_well, why)), self._pause(action, look, is_well=is_well)
+        status = replace(self._status(is_well, why), snapshots=self._keeper.turn(_source(look)))
+        return _seen(look, status), self._pause(action, look, is_well=is_well)
 
     def _cannot_form(self, address: str) -> str:
         """Of two machines with the first server's file one can make the store: the one that is first in the list."""
@@ -189,6 +192,15 @@ class MembershipLoop:
             self._host.write_status(statuses.text(status))
         except (OSError, OrlopError) as e:
             self._say(f"how the cluster is could not be written down: {e}")
+
+
+def _source(look: Look) -> SnapshotSource | None:
+    """Where this server's snapshots are from: its own member, when that votes and answers."""
+    mine = look.view.mine
+    said = look.said.get(mine.id) if mine and look.view.me.is_running else None
+    if mine is None or said is None or mine.is_learner or look.own is None:
+        return None
+    return SnapshotSource(look.own, said.revision, said.bytes, leads=look.view.leader == mine.id)
 
 
 def _seen(look: Look, status: ClusterStatus) -> ClusterStatus:

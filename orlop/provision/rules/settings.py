@@ -68,7 +68,8 @@ def _cluster(cluster: Obj, report: Report) -> None:
     """What a role needs and must not have, as the machine will judge it."""
 
     def has(name: str) -> bool:
-        value = cluster.values.get(name)
+        above, _, inner = name.rpartition(".")
+        value = (cluster.obj(above) if above else cluster).values.get(inner)
         return bool(value.items) if isinstance(value, Seq) else value is not None
 
     with suppress(ValueError):  # a role that is none, which the table has said

@@ -16,7 +16,8 @@ import boto3  # type: ignore[import-untyped]
 import pytest
 from moto.server import ThreadedMotoServer
 
-from orlop.publish.storage.s3 import Credentials, S3Storage
+from orlop.net.s3 import Credentials
+from orlop.publish.storage.s3 import S3Storage
 from simulators.publisher import WORDS, make_image
 from tests.unit.publish.test_storage import (  # noqa: F401 — they are run here with the storage below
     test_names_are_listed_by_folder,

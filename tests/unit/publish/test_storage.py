@@ -10,7 +10,8 @@ import pytest
 
 from orlop.errors import BadInput, Busy, OrlopError
 from orlop.net.errors import Unreachable
-from orlop.publish.storage.s3 import Credentials, S3Storage, authorization
+from orlop.net.s3 import Credentials, authorization
+from orlop.publish.storage.s3 import S3Storage
 from orlop.publish.storage.storage import FolderStorage, Storage
 from simulators.s3 import WHO, Bucket, storing
 
