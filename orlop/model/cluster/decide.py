@@ -1,8 +1,8 @@
 """What a server does next about the membership of the store: one action, with its reason.
 
 Each server decides for itself when it is not a member: it forms the cluster, joins it as a learner, or waits for room.
-Once it is one, only the leader's server acts: it lets learners vote, and takes out members that are gone. So there is
-one who acts on others, and etcd's own check (strict reconfiguration) stands behind it.
+Once it is one, only the leader's server acts: it lets learners vote, takes out members that are gone, and looks after
+the store (heal.py). So there is one who acts on others, and etcd's own check (strict reconfiguration) stands behind it.
 
     not a member ──Form──────────────────────────→ the only voter
          │ └───────Join──→ learner ──Promote──→ voter ──(silent for long, somebody waits)──Remove──→ gone
@@ -11,87 +11,30 @@ one who acts on others, and etcd's own check (strict reconfiguration) stands beh
 
 Invariants. A removal leaves a quorum of voters that answer. Members come and go one at a time: nobody is removed while
 somebody is on the way in. A voter is removed only when it is too many, when it is gone and another server waits for its
-place, or when its own machine says that its data are gone. A machine that was a member never forms a cluster.
+place, when its data are corrupted, or when its own machine says that its data are gone or etcd does not come up with
+them. A machine that was a member never forms a cluster.
 Liveness: from every state in which a quorum answers, a cluster with enough servers gets to its size.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from orlop.model.cluster.member import ClusterView, Member, quorum
+from orlop.model.cluster.actions import (
+    Action,
+    Anew,
+    Form,
+    Join,
+    LeaveAlone,
+    Offer,
+    Promote,
+    Readdress,
+    Remove,
+    Start,
+)
+from orlop.model.cluster.heal import corrupted, is_safe_without, make_room, tidy
+from orlop.model.cluster.member import ClusterView, Member
 
 LEARNER_SECONDS = 60.0  # a learner that does not come up holds up everybody else
-
-
 _SIZELESS = "the store does not say yet how many members it is to have"
-
-
-@dataclass(frozen=True)
-class LeaveAlone:
-    """Nothing to do. `is_well`: because all is as it should be."""
-
-    why: str
-    is_well: bool = False
-
-
-@dataclass(frozen=True)
-class Form:
-    """Make a new store, of which this server is the only member."""
-
-    why: str
-
-
-@dataclass(frozen=True)
-class Join:
-    """Be added as a learner, and start."""
-
-    why: str
-
-
-@dataclass(frozen=True)
-class Start:
-    """Start etcd with the data that are there, or as the member that was added."""
-
-    why: str
-
-
-@dataclass(frozen=True)
-class Readdress:
-    """Tell the others at which address this machine's member is now."""
-
-    member: Member
-    why: str
-
-
-@dataclass(frozen=True)
-class Offer:
-    """Say in the store that this server could be a member, for as long as it can. `is_well`: it is not needed now."""
-
-    why: str
-    is_well: bool = False
-
-
-@dataclass(frozen=True)
-class Anew:
-    """Stop etcd and remove its data: they are of a member that there is no more."""
-
-    why: str
-
-
-@dataclass(frozen=True)
-class Promote:
-    member: Member
-    why: str
-
-
-@dataclass(frozen=True)
-class Remove:
-    member: Member
-    why: str
-
-
-Action = LeaveAlone | Form | Join | Start | Readdress | Offer | Anew | Promote | Remove
 
 
 def decide(view: ClusterView) -> Action:
@@ -102,7 +45,7 @@ def decide(view: ClusterView) -> Action:
         if view.mine is not None and view.mine.peer != me.peer:
             return Readdress(view.mine, f"this machine is at {me.peer} now, and its member at {view.mine.peer}")
         if not me.is_running:
-            return Start("it is a member, and its etcd does not answer: it is started, or waits for a quorum")
+            return _not_running(view)
         if view.members is None:
             return LeaveAlone(
                 "no server has a quorum behind it: fewer than half of the members answer" + _stranger(view)
@@ -111,6 +54,23 @@ def decide(view: ClusterView) -> Action:
     if view.members is None:
         return _alone(view)
     return _from_outside(view)
+
+
+def _not_running(view: ClusterView) -> Action:
+    """Data with which etcd does not come up, though the others are there, are given up for theirs: they are damaged, or
+    are those of a disk that was set back, with which a member knows less than it told the others.
+    """
+    me, mine = view.me, view.mine
+    why = "it is a member, and its etcd does not answer: it is started, or waits for a quorum"
+    if me.full:
+        return Start(f"it is a member, and its etcd does not answer: {me.full}")
+    if mine is None or me.down <= me.patience or view.learners:
+        return Start(why)
+    if not is_safe_without(view, mine):
+        return Start(f"{why}; the others could not go on without its member")
+    return Remove(
+        mine, f"its etcd has not come up for {me.down:.0f} s with the data that it has: it learns them from the others"
+    )
 
 
 def _not_in_it(view: ClusterView) -> Action:
@@ -147,7 +107,9 @@ def _stranger(view: ClusterView) -> str:
 def _from_outside(view: ClusterView) -> Action:
     mine = view.mine
     if mine is not None and mine.is_started:
-        if _is_safe_without(view, mine):
+        if view.learners and not mine.is_learner:
+            return LeaveAlone(f"this machine's data are gone, and {view.learners[0].called} is joining: one at a time")
+        if is_safe_without(view, mine):
             return Remove(mine, "this machine's data are gone: its old member makes room for a new one")
         return LeaveAlone(
             "this machine's data are gone, and the others could not go on without its old member: they wait"
@@ -188,16 +150,22 @@ def _as_leader(view: ClusterView, mine: Member) -> Action:
             return Promote(learner, "it votes as soon as it has caught up")
     if view.learners:
         return LeaveAlone(f"{view.learners[0].called} is joining")
+    problem = corrupted(view, mine)
+    if problem and not isinstance(problem, LeaveAlone):
+        return problem
     if len(view.voters) > view.size:
         return _shrink(view, mine)
-    return _replace(view, mine) or _state(view)
+    replaced = _replace(view, mine)
+    if isinstance(replaced, Remove):
+        return replaced
+    return problem or replaced or make_room(view, mine) or tidy(view, mine) or _state(view)
 
 
 def _shrink(view: ClusterView, mine: Member) -> Action:
     """The silent go first; among those that answer, the one with the largest id, which means nothing."""
     others = [m for m in view.voters if m != mine]
     for member in sorted(others, key=lambda m: (view.silent.get(m.id, 0.0), m.id), reverse=True):
-        if _is_safe_without(view, member):
+        if is_safe_without(view, member):
             return Remove(member, f"the cluster has {len(view.voters)} members and is to have {view.size}")
     return LeaveAlone(f"the cluster is to have {view.size} members, and none can go: too few of them answer")
 
@@ -212,21 +180,17 @@ def _replace(view: ClusterView, mine: Member) -> Action | None:
     seconds = f"{lost.called} has not answered for {view.silent[lost.id]:.0f} s"
     if not waiting:
         return LeaveAlone(f"{seconds}, and no other server waits for its place")
-    if not _is_safe_without(view, lost):
+    if not is_safe_without(view, lost):
         return LeaveAlone(f"{seconds}, and the others could not go on without it: too few of them answer")
     return Remove(lost, f"{seconds}, and another server waits for its place")
-
-
-def _is_safe_without(view: ClusterView, member: Member) -> bool:
-    """Whether a quorum of the voters that would be left answers."""
-    left = [m for m in view.voters if m != member]
-    return sum(m.id not in view.silent for m in left) >= quorum(len(left)) and bool(left)
 
 
 def _state(view: ClusterView) -> LeaveAlone:
     silent = [m.called for m in view.voters if m.id in view.silent]
     if silent:
         return LeaveAlone(f"{', '.join(silent)} {'does' if len(silent) == 1 else 'do'} not answer")
+    if view.me.full:
+        return LeaveAlone(f"{len(view.voters)} of {view.size} members answer, but on this server {view.me.full}")
     if len(view.voters) < view.size:
         return LeaveAlone(f"the cluster has {len(view.voters)} of {view.size} members, and no server waits to be one")
     return LeaveAlone(f"{len(view.voters)} of {view.size} members answer", is_well=True)

@@ -49,7 +49,8 @@ class Member:
 class Myself:
     """The server that looks. `cluster`: what etcd calls the cluster that it was a member of, by its memory, 0 for none.
     `may_form`: it is the first server, and `cannot_form` why it may not form the cluster all the same. `patience`: for
-    how many seconds a member may be silent before another takes its place.
+    how many seconds a member may be silent before another takes its place. `down`: for how many seconds it has had data
+    with which its etcd does not answer. `full`: that its disk is, in words; "" when it is not.
     """
 
     machine: str
@@ -60,6 +61,27 @@ class Myself:
     may_form: bool = False
     cannot_form: str = ""
     patience: float = 300.0
+    down: float = 0.0
+    full: str = ""
+
+
+@dataclass(frozen=True, order=True)
+class StoreAlarm:
+    """`kind`: NOSPACE or CORRUPT, in etcd's words. Until it is ended the store takes no writes, whoever it is about."""
+
+    kind: str
+    member: int
+
+
+NOSPACE, CORRUPT = "NOSPACE", "CORRUPT"
+
+
+@dataclass(frozen=True)
+class MemberSpace:
+    """Of a member's database: bytes on its disk, and of these in use."""
+
+    bytes: int
+    used: int
 
 
 @dataclass(frozen=True)
@@ -68,7 +90,9 @@ class ClusterView:
     says; None when no such server answers. `silent`: for how many seconds members have not answered this server, by id;
     one that answers is not in it. `candidates`: machines that wait to be members. `leader`: a member's id, 0 for none.
     `stranger`: a server that has a store, but not as this one needs it: of another cluster than the one that this
-    server was a member of, though it has the same keys; or, for who would form one, without a quorum.
+    server was a member of, though it has the same keys; or, for who would form one, without a quorum. `space`: of those
+    that answer, by id; `quota`: what a database may have, in bytes. `revision`: the store's; `compacted`: up to which
+    one the leader gave its history up since it looks. `unable`: members that could not be defragmented lately.
     """
 
     me: Myself
@@ -78,6 +102,12 @@ class ClusterView:
     silent: Mapping[int, float] = field(default_factory=dict)
     candidates: frozenset[str] = frozenset()
     stranger: str = ""
+    space: Mapping[int, MemberSpace] = field(default_factory=dict)
+    quota: int = 2 << 30
+    alarms: frozenset[StoreAlarm] = frozenset()
+    revision: int = 0
+    compacted: int = 0
+    unable: frozenset[int] = frozenset()
 
     @property
     def voters(self) -> tuple[Member, ...]:

@@ -20,7 +20,9 @@ STALE = timedelta(seconds=30)  # a server that has not looked for so long does n
 
 @dataclass(frozen=True)
 class MemberStatus:
-    """`behind`: entries of the log that it has yet to apply; `bytes`: of its database; both only when it answers."""
+    """`behind`: entries of the log that it has yet to apply; `bytes`: of its database; `version`: of etcd. All of it
+    only when it answers.
+    """
 
     name: str
     host: str
@@ -31,6 +33,7 @@ class MemberStatus:
     bytes: int = 0
     bytes_used: int = 0
     troubles: tuple[str, ...] = ()
+    version: str = ""
 
 
 @dataclass(frozen=True)
@@ -121,6 +124,7 @@ def _member(fields: Fields) -> MemberStatus:
         bytes=fields.number("bytes", 0, 1 << 62),
         bytes_used=fields.number("bytes_used", 0, 1 << 62),
         troubles=tuple(fields.texts("troubles")),
+        version=fields.line("version", 20, empty=True) if fields.has("version") else "",
     )
 
 

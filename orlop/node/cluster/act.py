@@ -7,12 +7,29 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from orlop.model.cluster.decide import Action, Anew, Form, Join, LeaveAlone, Offer, Promote, Readdress, Remove, Start
+from orlop.errors import OrlopError
+from orlop.model.cluster.actions import (
+    Action,
+    Anew,
+    Compact,
+    Defragment,
+    Disarm,
+    Form,
+    HandOver,
+    Healing,
+    Join,
+    LeaveAlone,
+    Offer,
+    Promote,
+    Readdress,
+    Remove,
+    Start,
+)
 from orlop.model.cluster.environment import MemberOptions, environment
 from orlop.model.cluster.names import CANDIDATES
 from orlop.node.cluster.etcd import Endpoint, StoreRefused
 from orlop.node.cluster.host import ServerHost
-from orlop.node.cluster.look import Look
+from orlop.node.cluster.look import Look, Looker, host_of
 
 CANDIDATE_SECONDS = 15  # of a candidate's lease: it offers itself more often
 
@@ -25,9 +42,11 @@ class Doer:
     machine: str
     start: MemberOptions
 
-    def do(self, action: Action, look: Look) -> str:
+    def do(self, action: Action, look: Look, looker: Looker) -> str:
         """Returns what is to be said of it. Raises OrlopError: it was refused, or nobody answered."""
         match action:
+            case HandOver() | Compact() | Defragment() | Disarm():
+                self._heal(action, look, looker)
             case LeaveAlone():
                 pass
             case Form():
@@ -49,6 +68,23 @@ class Doer:
                 _through(look).readdress(member.id, look.view.me.peer)
                 self.host.forget_environment()
         return action.why
+
+    def _heal(self, action: Healing, look: Look, looker: Looker) -> None:
+        through = _through(look)
+        match action:
+            case HandOver(member=member):
+                through.hand_over(member.id)
+            case Compact(revision=revision):
+                through.compact(revision)
+                looker.compacted = revision
+            case Defragment(member=member):
+                try:
+                    replace(through, host=host_of(member)).defragment()
+                except OrlopError:
+                    looker.could_not_defragment(member.id)
+                    raise
+            case Disarm(alarm=alarm):
+                through.disarm(alarm)
 
     def _go_on(self, look: Look) -> None:
         if look.view.mine is not None and not look.view.me.has_data:

@@ -11,14 +11,17 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 import ssl
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import IO, Any
 
 from orlop.errors import Busy
-from orlop.model.cluster.member import Member
+from orlop.model.cluster.member import Member, StoreAlarm
 from orlop.model.cluster.names import STORE_PORT, url
 from orlop.net.dial import Patience
 from orlop.net.errors import Unreachable
@@ -26,9 +29,12 @@ from orlop.net.exchange import Client
 from orlop.store.etcd import wire
 
 SECONDS = 1.0  # a server that does not answer within it is asked again in the next turn
+LONG_SECONDS = 100.0  # for what goes through all of a database; shorter than the watchdog of orlop-cluster.service
 SILENCE = 30.0  # of a snapshot on its way; all of it may take as long as it takes
 _LARGEST = 1 << 20
 _HASH_BYTES = 32
+_DATE = ":date"  # of the answer's head, put beside its body
+_ALARM = re.compile(r"\s*(?:memberID:(\d+)\s+)?alarm:([A-Z]+)\s*")  # as etcd tells one among what is wrong
 
 
 class StoreRefused(Busy):
@@ -45,7 +51,9 @@ class Membership:
 
 @dataclass(frozen=True)
 class MemberSaid:
-    """What a member says of itself. `leader`: 0 when it knows none; bytes of its database, all and in use."""
+    """What a member says of itself. `leader`: 0 when it knows none; bytes of its database, all and in use; `clock`:
+    what time it is there, None when it does not say; `version`: of etcd.
+    """
 
     member: int
     leader: int
@@ -55,6 +63,9 @@ class MemberSaid:
     bytes: int
     bytes_used: int
     troubles: tuple[str, ...]
+    alarms: frozenset[StoreAlarm] = frozenset()
+    clock: datetime | None = None
+    version: str = ""
 
 
 @dataclass(frozen=True)
@@ -88,6 +99,28 @@ class Endpoint:
         """Raises Unreachable, StoreRefused."""
         self._ask("cluster/member/update", {"ID": str(member), "peerURLs": [peer]})
 
+    def hand_over(self, member: int) -> None:
+        """Of the leader alone. Raises Unreachable, StoreRefused."""
+        self._ask("maintenance/transfer-leadership", {"targetID": str(member)})
+
+    def compact(self, revision: int) -> None:
+        """Give up the history before it; done when it is given up already. Raises Unreachable, StoreRefused."""
+        try:
+            self._ask("kv/compaction", {"revision": str(revision), "physical": True}, LONG_SECONDS)
+        except StoreRefused as e:
+            if "has been compacted" not in e.message:
+                raise
+
+    def defragment(self) -> None:
+        """Of this member, which answers nothing else meanwhile. Raises Unreachable, StoreRefused."""
+        self._ask("maintenance/defragment", {}, LONG_SECONDS)
+
+    def disarm(self, alarm: StoreAlarm) -> None:
+        """Raises Unreachable, StoreRefused."""
+        self._ask(
+            "maintenance/alarm", {"action": "DEACTIVATE", "memberID": str(alarm.member), "alarm": alarm.kind}
+        )  # fmt: skip
+
     def status(self) -> MemberSaid:
         """Raises Unreachable, StoreRefused."""
         answer = self._ask("maintenance/status", {})
@@ -100,7 +133,10 @@ class Endpoint:
             is_learner=bool(answer.get("isLearner", False)),
             bytes=wire.number(answer, "dbSize"),
             bytes_used=wire.number(answer, "dbSizeInUse"),
-            troubles=tuple(str(e)[:200] for e in answer.get("errors", ())),
+            alarms=frozenset(filter(None, map(_alarm, answer.get("errors", ())))),
+            troubles=tuple(str(e)[:200] for e in answer.get("errors", ()) if _alarm(e) is None),
+            clock=_clock(answer[_DATE]),
+            version=str(answer.get("version", ""))[:20],
         )
 
     def get(self, key: str) -> str | None:
@@ -148,17 +184,18 @@ class Endpoint:
             raise Unreachable(f"{who} sent a snapshot that is not whole: its hash is not that of what came")
         return got
 
-    def _ask(self, what: str, body: wire.Json) -> dict[str, Any]:
-        patience = Patience(self.seconds)
+    def _ask(self, what: str, body: wire.Json, seconds: float = 0.0) -> dict[str, Any]:
+        patience = Patience(seconds or self.seconds)
         with closing(
             Client(patience, f"etcd on {self.host}", redirects=0, direct=True, context=self.context)
         ) as client:
             reply = client.ask(f"{url(self.host, self.port)}/v3/{what}", method="POST", body=json.dumps(body).encode())
             raw = reply.whole(_LARGEST)
+            date = str(reply.headers.get("Date", ""))
         try:
             answer = json.loads(raw)
             if reply.status == 200 and isinstance(answer, dict):
-                return answer
+                return {**answer, _DATE: date}
             said = str(answer.get("message") or answer.get("error"))[:300]
         except (ValueError, AttributeError, RecursionError):
             raise Unreachable(f"etcd on {self.host} answers {reply.status} with something else than JSON") from None
@@ -168,6 +205,18 @@ class Endpoint:
 def _member(of: dict[str, Any]) -> Member:
     peers = of.get("peerURLs", [])
     return Member(int(of["ID"]), of.get("name", ""), peers[0] if peers else "", bool(of.get("isLearner", False)))
+
+
+def _alarm(said: object) -> StoreAlarm | None:
+    found = _ALARM.fullmatch(str(said))
+    return StoreAlarm(found[2], int(found[1] or 0)) if found else None
+
+
+def _clock(date: str) -> datetime | None:
+    try:
+        return parsedate_to_datetime(date).astimezone(UTC)
+    except ValueError:
+        return None
 
 
 def _part(line: bytes, who: str) -> tuple[bytes, int]:

@@ -6,6 +6,7 @@ on (os/mkosi.extra/usr/lib/orlop/etcd-asked).
 
 from __future__ import annotations
 
+import shutil
 import socket
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -24,6 +25,8 @@ from orlop.model.cluster.names import (
     STORE_WORDS,
     machine_of,
 )
+
+LEAST_ROOM = 64 << 20  # bytes: etcd sets that many aside for its log, and ends when it cannot
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,14 @@ class ServerHost:
 
     def has_data(self) -> bool:
         return self.path(f"{STORE_STATE}/member").exists()
+
+    def disk_trouble(self) -> str:
+        """That the disk of its member has no room left for it, in words; "" when it has."""
+        try:
+            free = shutil.disk_usage(self.path("/var")).free
+        except OSError as e:
+            return f"its /var cannot be looked at: {e.strerror}"
+        return f"/var has {free / 1e6:.0f} MB free, too few for its member" if free < LEAST_ROOM else ""
 
     def is_asked(self) -> bool:
         """Whether the host has yet to do what it was asked last."""

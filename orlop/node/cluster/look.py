@@ -1,7 +1,8 @@
 """One look at the cluster: this machine, what the members say, and which of them answer.
 
 Lifetime: a `Looker` lives as long as the program: it knows since when a member has been silent. That is forgotten when
-the program starts anew, so a member is never thought gone too early.
+the program starts anew, so a member is never thought gone too early. `compacted` is what the leader's server has given
+up of the store's history meanwhile.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
 from orlop.errors import OrlopError
-from orlop.model.cluster.member import ClusterView, Member, Myself
+from orlop.model.cluster.environment import QUOTA_BYTES
+from orlop.model.cluster.member import ClusterView, Member, MemberSpace, Myself, StoreAlarm
 from orlop.model.cluster.names import CANDIDATES, PEER_PORT, SIZE_KEY, SIZES, STORE_PORT
 from orlop.node.cluster.etcd import SECONDS, Endpoint, MemberSaid
 
 LOCAL = "127.0.0.1"
 _ASKERS = 4
+UNABLE_SECONDS = 600.0
 
 
 @dataclass(frozen=True)
@@ -44,13 +47,16 @@ class Looker:
     ) -> None:
         self._clock, self._port, self._peers = clock, port, peers
         self._silent_since: dict[int, float] = {}
+        self._down_since: float | None = None
+        self._unable: dict[int, float] = {}
+        self.compacted = 0
 
     def look(self, me: Myself, others: Sequence[str], context: ssl.SSLContext, size: int) -> Look:
         """`me` as far as it is known without asking; `others`: addresses of other servers; `size`: when the store does
         not say. Raises nothing: who does not answer is not there.
         """
         own = _said(self._endpoint(LOCAL, context))
-        me = replace(me, is_running=own is not None)
+        me = replace(me, is_running=own is not None, down=self._down(is_down=me.has_data and own is None))
         hosts = [LOCAL, *others] if own is not None and not own.is_learner else list(others)
         stranger = ""
         for endpoint in (self._endpoint(host, context) for host in hosts):
@@ -68,12 +74,38 @@ class Looker:
             said = self._ask(members, me, own, context)
             leader = next((s.leader for s in said.values() if s.leader), 0)
             silent = self._silence(members, said)
-            view = ClusterView(me, int(written) if has_size and written else size, members, leader, silent, waiting)
+            view = ClusterView(
+                me,
+                int(written) if has_size and written else size,
+                members,
+                leader,
+                silent,
+                waiting,
+                space={id_: MemberSpace(s.bytes, s.bytes_used) for id_, s in said.items()},
+                quota=QUOTA_BYTES,
+                alarms=frozenset[StoreAlarm]().union(*(s.alarms for s in said.values())),
+                revision=max((s.revision for s in said.values()), default=0),
+                compacted=self.compacted,
+                unable=frozenset(id_ for id_, at in self._unable.items() if self._clock() - at < UNABLE_SECONDS),
+            )
             return Look(view, endpoint, said, has_size, found.cluster, self._endpoint(LOCAL, context))
         if me.may_form and own is None:
             # a member without a quorum does not answer clients, but it does listen for its peers
             stranger = stranger or next((host for host in others if self._listens(host)), "")
         return Look(ClusterView(me, size=size, stranger=stranger), said={own.member: own} if own else {})
+
+    def could_not_defragment(self, member: int) -> None:
+        """It is left alone for a while: what keeps it from that, a full disk perhaps, takes its time to mend."""
+        self._unable[member] = self._clock()
+
+    def _down(self, *, is_down: bool) -> float:
+        """For how many seconds its etcd has not answered."""
+        if not is_down:
+            self._down_since = None
+            return 0.0
+        if self._down_since is None:
+            self._down_since = self._clock()
+        return self._clock() - self._down_since
 
     def _ask(
         self, members: Iterable[Member], me: Myself, own: MemberSaid | None, context: ssl.SSLContext

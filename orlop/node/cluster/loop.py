@@ -8,16 +8,17 @@ were.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
 from orlop.cluster.settings import ClusterSettings, certificate, secret
 from orlop.errors import OrlopError
 from orlop.model.cluster import status as statuses
-from orlop.model.cluster.decide import Action, Form, LeaveAlone, Offer, Promote, decide
+from orlop.model.cluster.actions import Action, Form, LeaveAlone, Offer, Promote
+from orlop.model.cluster.decide import decide
 from orlop.model.cluster.environment import MemberOptions
-from orlop.model.cluster.member import Member, Myself, member_name
+from orlop.model.cluster.member import CORRUPT, NOSPACE, Member, Myself, member_name
 from orlop.model.cluster.names import (
     CA_PLACE,
     ID_KEY,
@@ -36,6 +37,7 @@ from orlop.net.notify import notify
 from orlop.node.cluster import memory as memories
 from orlop.node.cluster import tls
 from orlop.node.cluster.act import Doer
+from orlop.node.cluster.etcd import MemberSaid
 from orlop.node.cluster.host import ServerHost, addresses, own_address
 from orlop.node.cluster.look import Look, Looker, host_of
 from orlop.node.cluster.memory import ClusterMemory
@@ -46,6 +48,7 @@ BUSY_SECONDS = 0.25  # while somebody is on the way in
 SOON_SECONDS = 0.5  # while it is not well, and something happens
 WAIT_SECONDS = 2.0  # while it is not well, and nothing has happened for QUIET_SECONDS
 QUIET_SECONDS = 60.0
+CLOCK_SECONDS = 5.0  # between two servers, of which a member says whole ones
 MAX_SAID = 1000  # characters of a line of the log
 
 
@@ -118,13 +121,14 @@ class MembershipLoop:
             may_form=settings.form is not None,
             cannot_form=self._cannot_form(address),
             patience=settings.replace_after,
+            full=host.disk_trouble(),
         )
         size = settings.form.servers if settings.form else 0
         look = self._looker.look(me, others, tls.context(host.tls), size)
         action = decide(look.view)
         doer = Doer(host, self._machine, MemberOptions(settings.name, name, address))
         try:
-            why = doer.do(action, look)
+            why = doer.do(action, look, self._looker)
         except OrlopError as e:
             why = f"{action.why}, but {e.message}"
         self._remember(look)
@@ -210,12 +214,12 @@ def _seen(look: Look, status: ClusterStatus) -> ClusterStatus:
     return replace(
         status,
         size=view.size if look.has_size else 0,
-        members=tuple(_member(member, look, newest) for member in members),
+        members=tuple(_member(member, look, newest, status.at) for member in members),
         waiting=sum(not any(m.is_of(c, "") for m in members) for c in view.candidates),
     )
 
 
-def _member(member: Member, look: Look, newest: int) -> MemberStatus:
+def _member(member: Member, look: Look, newest: int, now: datetime) -> MemberStatus:
     said = look.said.get(member.id)
     return MemberStatus(
         name=member.name,
@@ -226,5 +230,19 @@ def _member(member: Member, look: Look, newest: int) -> MemberStatus:
         behind=max(0, newest - said.applied) if said else 0,
         bytes=said.bytes if said else 0,
         bytes_used=said.bytes_used if said else 0,
-        troubles=said.troubles if said else (),
+        troubles=(*_alarms(member, look), *(_troubles(said, now) if said else ())),
+        version=said.version if said else "",
     )
+
+
+def _alarms(member: Member, look: Look) -> Iterator[str]:
+    said = {NOSPACE: "its database is full", CORRUPT: "its data are not those of the others"}
+    for alarm in sorted(look.view.alarms):
+        if alarm.member == member.id:
+            yield said.get(alarm.kind, alarm.kind)
+
+
+def _troubles(said: MemberSaid, now: datetime) -> Iterator[str]:
+    yield from said.troubles
+    if said.clock and abs(off := (said.clock - now).total_seconds()) > CLOCK_SECONDS:
+        yield f"its clock is {abs(off):.0f} s {'ahead of' if off > 0 else 'behind'} this server's"

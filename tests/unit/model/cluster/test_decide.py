@@ -14,25 +14,43 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from orlop.model.cluster.decide import (
+from orlop.model.cluster.actions import (
     Action,
     Anew,
+    Compact,
+    Defragment,
+    Disarm,
     Form,
+    HandOver,
+    Healing,
     Join,
     LeaveAlone,
+    Membership,
     Offer,
     Promote,
     Readdress,
     Remove,
     Start,
-    decide,
 )
-from orlop.model.cluster.member import ClusterView, Member, Myself, member_name, quorum
+from orlop.model.cluster.decide import decide
+from orlop.model.cluster.member import (
+    CORRUPT,
+    NOSPACE,
+    ClusterView,
+    Member,
+    MemberSpace,
+    Myself,
+    StoreAlarm,
+    member_name,
+    quorum,
+)
+
+FRESH, QUOTA = 1 << 20, 1 << 30  # bytes
 
 
 @dataclass
 class Server:
-    """`member`: the id of the member whose data it has, 0 for none."""
+    """`member`: the id of the member whose data it has, 0 for none. What is damaged counts as lost."""
 
     host: str
     machine: str
@@ -41,6 +59,7 @@ class Server:
     member: int = 0
     was_member: bool = False
     is_late: bool = False
+    damaged_since: float | None = None  # its etcd does not come up with its data
 
     @property
     def peer(self) -> str:
@@ -55,6 +74,9 @@ class World(RuleBasedStateMachine):
         self.size, self.now, self.formed, self.next, self.bought = 1, 0.0, 0, 1, 0
         self.candidates: set[str] = set()
         self.lost_since: dict[int, float] = {}
+        self.alarms: set[StoreAlarm] = set()
+        self.space: dict[int, MemberSpace] = {}
+        self.leader, self.compacted = 0, False
 
     @initialize(servers=st.integers(1, 5), size=st.sampled_from([1, 3, 5]))
     def begin(self, servers: int, size: int) -> None:
@@ -69,7 +91,7 @@ class World(RuleBasedStateMachine):
     # what is
 
     def holder(self, member: Member) -> Server | None:
-        return next((s for s in self.servers if s.is_on and s.member == member.id), None)
+        return next((s for s in self.servers if s.is_on and s.member == member.id and s.damaged_since is None), None)
 
     def answers(self, member: Member) -> bool:
         return self.holder(member) is not None
@@ -83,7 +105,7 @@ class World(RuleBasedStateMachine):
 
     def could_ever(self) -> bool:
         """Whether enough disks with data are left, be they off."""
-        held = {s.member for s in self.servers}
+        held = {s.member for s in self.servers if s.damaged_since is None}
         voters = self.voters()
         return not self.formed or sum(m.id in held for m in voters) >= quorum(len(voters))
 
@@ -92,7 +114,8 @@ class World(RuleBasedStateMachine):
             server.machine,
             server.peer,
             has_data=bool(server.member),
-            is_running=bool(server.member),
+            is_running=bool(server.member) and server.damaged_since is None,
+            down=0.0 if server.damaged_since is None else self.now - server.damaged_since,
             cluster=int(server.was_member),
             may_form=server.is_first,
             cannot_form="the time for it is over" if server.is_late else "",
@@ -106,9 +129,14 @@ class World(RuleBasedStateMachine):
             else:
                 self.lost_since.setdefault(m.id, self.now)
         silent = {i: self.now - since for i, since in self.lost_since.items() if any(m.id == i for m in self.members)}
-        leader = next(m.id for m in self.voters() if self.answers(m))
+        able = [m.id for m in self.voters() if self.answers(m)]
+        self.leader = self.leader if self.leader in able else able[0]
         on = {s.machine for s in self.servers if s.is_on}
-        return ClusterView(me, self.size, tuple(self.members), leader, silent, frozenset(self.candidates & on))
+        space = {m.id: self.space.setdefault(m.id, MemberSpace(FRESH, FRESH)) for m in self.members if self.answers(m)}
+        return ClusterView(
+            me, self.size, tuple(self.members), self.leader, silent, frozenset(self.candidates & on),
+            space=space, quota=QUOTA, alarms=frozenset(self.alarms), revision=2, compacted=2 * self.compacted,
+        )  # fmt: skip
 
     # what happens
 
@@ -122,12 +150,42 @@ class World(RuleBasedStateMachine):
         server = data.draw(st.sampled_from(self.servers))
         server.is_on = False
         if loses_its_disk:
-            server.member, server.was_member = 0, False
+            server.member, server.was_member, server.damaged_since = 0, False, None
             server.is_late = True
 
     @rule(data=st.data())
     def power_comes(self, data: st.DataObject) -> None:
         data.draw(st.sampled_from(self.servers)).is_on = True
+
+    @precondition(lambda self: self.formed)
+    @rule(data=st.data())
+    def data_are_damaged(self, data: st.DataObject) -> None:
+        """A disk is set back, or a file is broken: etcd ends when it starts."""
+        server = data.draw(st.sampled_from(self.servers))
+        if server.member and server.damaged_since is None:
+            server.damaged_since = self.now
+
+    @precondition(lambda self: self.formed)
+    @rule(data=st.data())
+    def data_of_one_are_found_to_differ(self, data: st.DataObject) -> None:
+        """etcd says so of fewer than half of the members: the others agree."""
+        differ = {alarm.member for alarm in self.alarms if alarm.kind == CORRUPT}
+        voters = [m for m in self.voters() if self.answers(m)]
+        if len(voters) > 2 and len(differ & {m.id for m in voters}) + 1 < quorum(len(self.voters())):
+            self.alarms.add(StoreAlarm(CORRUPT, data.draw(st.sampled_from(voters)).id))
+
+    @precondition(lambda self: self.formed)
+    @rule(data=st.data())
+    def store_fills(self, data: st.DataObject) -> None:
+        for m in self.members:
+            self.space[m.id] = MemberSpace(QUOTA, QUOTA)
+        self.compacted = False
+        self.alarms.add(StoreAlarm(NOSPACE, data.draw(st.sampled_from(self.members)).id))
+
+    @precondition(lambda self: self.formed)
+    @rule(data=st.data())
+    def database_is_mostly_free(self, data: st.DataObject) -> None:
+        self.space[data.draw(st.sampled_from(self.members)).id] = MemberSpace(QUOTA // 2, FRESH)
 
     @rule(seconds=st.sampled_from([1.0, 30.0, 90.0]))
     def time_goes_by(self, seconds: float) -> None:
@@ -155,11 +213,14 @@ class World(RuleBasedStateMachine):
         action = decide(view)
         assert action.why
         had = self.has_quorum()
-        self.act(server, view, action)
+        if isinstance(action, HandOver | Compact | Defragment | Disarm):
+            self.heal(server, action)
+        else:
+            self.act(server, view, action)
         assert self.has_quorum() or not had, f"{action} took the quorum away"
         return action
 
-    def act(self, server: Server, view: ClusterView, action: Action) -> None:
+    def act(self, server: Server, view: ClusterView, action: Membership) -> None:  # noqa: C901, PLR0912 - a case each
         match action:
             case Form():
                 self.formed += 1
@@ -173,9 +234,11 @@ class World(RuleBasedStateMachine):
                     self.candidates.add(server.machine)
             case Start():
                 mine = view.mine
-                assert mine is not None
-                assert not server.member, "what has data runs, here"
-                self.swap(self.started(server, mine))
+                if server.member:
+                    assert server.damaged_since is not None, "what has data runs, here"
+                else:
+                    assert mine is not None
+                    self.swap(self.started(server, mine))
             case Promote(member):
                 assert member in self.members
                 if self.answers(member):  # else etcd says that it has not caught up
@@ -187,13 +250,38 @@ class World(RuleBasedStateMachine):
                 self.lost_since.pop(member.id, None)
             case Anew():
                 assert all(m.id != server.member for m in self.members)
-                server.member = 0
+                server.member, server.damaged_since = 0, None
             case Offer():
-                self.candidates.add(server.machine)
+                if not self.alarms:  # the store takes no writes
+                    self.candidates.add(server.machine)
             case LeaveAlone():
                 pass
             case Readdress():
                 raise AssertionError("no server moves, here")
+
+    def heal(self, server: Server, action: Healing) -> None:
+        assert server.member == self.leader
+        match action:
+            case HandOver(member):
+                assert self.answers(member)
+                assert member in self.voters()
+                assert StoreAlarm(CORRUPT, member.id) not in self.alarms
+                self.leader = member.id
+            case Compact():
+                assert any(alarm.kind == NOSPACE for alarm in self.alarms), "history is not given up without need"
+                self.compacted = True
+                self.space = {id_: MemberSpace(s.bytes, FRESH) for id_, s in self.space.items()}
+            case Defragment(member):
+                assert all(map(self.answers, self.voters())), "one answers nobody, and another is away"
+                assert not self.learners()
+                wasting = {m.id for m in self.voters() if self.space[m.id].bytes > 2 * self.space[m.id].used}
+                assert member.id != self.leader or wasting <= {self.leader}, "the leader is the last"
+                self.space[member.id] = MemberSpace(self.space[member.id].used, self.space[member.id].used)
+            case Disarm(alarm):
+                members = {m.id for m in self.members}
+                full = any(self.space[i].bytes > 0.9 * QUOTA for i in members if i in self.space)
+                assert alarm.member not in members if alarm.kind == CORRUPT else not full
+                self.alarms.remove(alarm)
 
     def learners(self) -> list[Member]:
         return [m for m in self.members if m.is_learner]
@@ -230,7 +318,7 @@ class World(RuleBasedStateMachine):
             return
         for server in self.servers:
             server.is_on = True
-        for _ in range(80):
+        for _ in range(160):
             for server in self.servers:
                 self.step(server)
             self.now += 10.0
@@ -239,6 +327,7 @@ class World(RuleBasedStateMachine):
         if len(self.servers) >= self.size:
             assert len(answering) == len(self.voters()) == wanted, [self.step(s) for s in self.servers]
             assert not self.learners()
+            assert not self.alarms
             assert decide(self.view(self.holder(answering[0]) or self.servers[0])).why.endswith("members answer")
 
 

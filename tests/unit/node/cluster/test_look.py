@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from orlop.model.cluster.decide import Form, LeaveAlone, Start, decide
-from orlop.model.cluster.member import Myself
+from orlop.model.cluster.actions import Form, LeaveAlone, Start
+from orlop.model.cluster.decide import decide
+from orlop.model.cluster.member import MemberSpace, Myself, StoreAlarm
 from orlop.node.cluster import tls
 from orlop.node.cluster.look import Looker
 from tests.unit.node.cluster.gateway import STATUS, Gateway, encoded, gateway, make_certificate
@@ -74,3 +75,31 @@ def test_first_server_makes_no_store_beside_one_that_only_lacks_a_quorum(port: i
         looker = Looker(port=port, peers=peers.getsockname()[1])
         assert isinstance(decide(looker.look(first, ["127.0.0.2"], context, 3).view), LeaveAlone)
         assert isinstance(decide(looker.look(first, ["127.0.0.3"], context, 3).view), Form)
+
+
+def test_own_etcd_that_does_not_answer_is_timed_and_forgiven_when_it_does(port: int, context: ssl.SSLContext) -> None:
+    now = [100.0]
+    looker = Looker(lambda: now[0], port=port)
+    assert looker.look(ME, [], context, 0).view.me.down == 0.0
+    now[0] += 50
+    assert looker.look(ME, [], context, 0).view.me.down == 50.0
+    Gateway.answers[f"127.0.0.1{SAYS}"] = (200, STATUS)
+    assert looker.look(ME, [], context, 0).view.me.down == 0.0
+    Gateway.answers[f"127.0.0.1{SAYS}"] = (503, {})
+    now[0] += 50
+    assert looker.look(ME, [], context, 0).view.me.down == 0.0
+
+
+def test_look_has_the_alarms_and_the_space_of_those_that_answer(port: int, context: ssl.SSLContext) -> None:
+    now = [100.0]
+    looker = Looker(lambda: now[0], port=port)
+    Gateway.answers[f"127.0.0.2{LIST}"] = listed(7, 1, 2, 3)
+    Gateway.answers[f"127.0.0.2{SAYS}"] = (200, {**STATUS, "errors": ["memberID:13 alarm:CORRUPT "]})
+    view = looker.look(ME, ["127.0.0.2"], context, 0).view
+    assert view.alarms == {StoreAlarm("CORRUPT", 13)}
+    assert view.space == {12: MemberSpace(20480, 16384)}
+    assert (view.revision, view.compacted, view.unable) == (48102, 0, frozenset())
+    looker.could_not_defragment(12)
+    assert looker.look(ME, ["127.0.0.2"], context, 0).view.unable == {12}
+    now[0] += 1000
+    assert looker.look(ME, ["127.0.0.2"], context, 0).view.unable == frozenset()
