@@ -58,6 +58,8 @@ EXAMPLES = {
     "cluster new": ("cluster new demo --at 10.0.0.11 --at 10.0.0.12", "cluster new one --servers 1 -o one"),
     "cluster token": ("cluster token demo", "cluster token demo --hours 1"),
     "cluster backup": ("cluster backup n1", "cluster backup n1 --name cl -o cl.snapshot"),
+    "cluster doctor": ("cluster doctor n1", "cluster doctor n1 --name cl --json"),
+    "cluster size": ("cluster size n1 5", "cluster size n1 3 --name cl"),
     "cluster restore": ("cluster restore n1 cl.snapshot", "cluster restore n1 cl.snapshot --of old --name cl"),
     "cluster status": ("cluster status n1", "cluster status n1 --name cl --json"),
     "machine": ("machine list n1", "machine cordon n1 n2 --reason 'new disk'"),

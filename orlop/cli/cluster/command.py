@@ -14,13 +14,14 @@ import typer
 from orlop.cli.cluster.saved import backup, restore
 from orlop.cli.lab.command import AsJson
 from orlop.cli.lab.name import Name
-from orlop.cli.node.reach import Key, MachineName, reach
+from orlop.cli.node.reach import COMMAND, Key, MachineName, reach
 from orlop.cli.session import report
 from orlop.cluster import folder as folders
 from orlop.errors import OrlopError
 from orlop.files import write_atomic
 from orlop.model.cluster.certificates import TOKEN_LIFE
 from orlop.model.cluster.names import FIRST_FILE, SERVER_FILE, WORKER_FILE, Role
+from orlop.model.cluster.sizing import refusal
 from orlop.model.cluster.status import lines, parse, text
 from orlop.model.settings.cluster import REPLACE_AFTER
 from orlop.model.words.strict import stamp
@@ -89,3 +90,34 @@ def status(node: MachineName, name: Name = None, key: Key = None, as_json: AsJso
         raise typer.Exit(COULD_NOT) from None
     print(text(found), end="") if as_json else print("\n".join(lines(found, datetime.now(UTC))))
     raise typer.Exit(0 if found.is_well else 1)
+
+
+@app.command()
+def size(
+    node: MachineName,
+    servers: Annotated[int, typer.Argument(metavar="N", help="How many members its store is to have: 1, 3 or 5.")],
+    name: Name = None,
+    key: Key = None,
+) -> None:
+    """Change how many members a cluster's store has: they come and go one at a time, and it goes on meanwhile."""
+    if wrong := refusal(servers):
+        raise wrong
+    print(reach(node, name, key).ask("cluster", "size", str(servers)), end="")
+
+
+@app.command()
+def doctor(node: MachineName, name: Name = None, key: Key = None, as_json: AsJson = False) -> None:
+    """Check everything about a cluster's store, and say what to do about what is not sound.
+
+    Exit status: 0 all is sound; 1 something is not; 2 it could not be told.
+    """
+    words = ["cluster", "doctor", *(["--json"] if as_json else [])]
+    machine = reach(node, name, key)
+    try:
+        ran = machine.run(COMMAND, *words)
+        said = machine.judged(ran, words, good=(0, 1))
+    except OrlopError as e:
+        report(e)
+        raise typer.Exit(COULD_NOT) from None
+    print(said, end="")
+    raise typer.Exit(ran.code)

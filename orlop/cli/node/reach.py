@@ -81,13 +81,14 @@ class Reached(ABC):
 
     def ask(self, *words: str, good: tuple[int, ...] = (0,)) -> str:
         """What its own `orlop` command prints. Raises CommandFailed with what that says of its failure."""
-        return self._said(self.run(COMMAND, *words), words, good)
+        return self.judged(self.run(COMMAND, *words), words, good)
 
     def ask_with(self, *words: str, file: BinaryIO, is_read: bool, seen: Callable[[int], None]) -> str:
         """What its own `orlop` command prints that reads a file, or writes one. Raises as `ask`."""
-        return self._said(self.pipe(COMMAND, *words, file=file, is_read=is_read, seen=seen), words, (0,))
+        return self.judged(self.pipe(COMMAND, *words, file=file, is_read=is_read, seen=seen), words, (0,))
 
-    def _said(self, ran: Ran, words: Sequence[str], good: tuple[int, ...]) -> str:
+    def judged(self, ran: Ran, words: Sequence[str], good: tuple[int, ...]) -> str:
+        """What a command printed, when it ended well. Raises as `ask`."""
         if ran.code in good:
             return ran.out
         if ran.code == NOT_FOUND:

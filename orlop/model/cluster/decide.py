@@ -89,6 +89,11 @@ def _alone(view: ClusterView) -> Action:
             "this server was a member, its data are gone, and no other server of its cluster answers: it waits for one"
         )
         return LeaveAlone(why + _stranger(view))
+    if view.foreign:
+        return LeaveAlone(
+            f"no server of the cluster answers: {view.foreign} is a server of another one, which has other keys, "
+            "be it of the same name"
+        )
     if not me.may_form:
         return LeaveAlone("no server of the cluster answers yet")
     if me.cannot_form:

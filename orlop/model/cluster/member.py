@@ -90,8 +90,9 @@ class ClusterView:
     says; None when no such server answers. `silent`: for how many seconds members have not answered this server, by id;
     one that answers is not in it. `candidates`: machines that wait to be members. `leader`: a member's id, 0 for none.
     `stranger`: a server that has a store, but not as this one needs it: of another cluster than the one that this
-    server was a member of, though it has the same keys; or, for who would form one, without a quorum. `space`: of those
-    that answer, by id; `quota`: what a database may have, in bytes. `revision`: the store's; `compacted`: up to which
+    server was a member of, though it has the same keys; or, for who would form one, without a quorum. `foreign`: one
+    that shows a certificate of another authority: of another cluster, whatever that is called. `space`: of those that
+    answer, by id; `quota`: what a database may have, in bytes. `revision`: the store's; `compacted`: up to which
     one the leader gave its history up since it looks. `unable`: members that could not be defragmented lately.
     """
 
@@ -102,6 +103,7 @@ class ClusterView:
     silent: Mapping[int, float] = field(default_factory=dict)
     candidates: frozenset[str] = frozenset()
     stranger: str = ""
+    foreign: str = ""
     space: Mapping[int, MemberSpace] = field(default_factory=dict)
     quota: int = 2 << 30
     alarms: frozenset[StoreAlarm] = frozenset()

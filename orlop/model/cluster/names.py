@@ -74,7 +74,7 @@ FIRST_FILE, SERVER_FILE, WORKER_FILE = "first-server.bu", "server.bu", "worker.b
 
 # the store: each prefix has one writer
 KEYS = "/orlop/v1/"
-SIZE_KEY = f"{KEYS}cluster/size"  # text of a number of SIZES; by who forms the cluster, then by operators
+SIZE_KEY = f"{KEYS}cluster/size"  # text of a number of SIZES; by who forms the cluster, then by `orlop cluster size`
 NAME_KEY = f"{KEYS}cluster/name"  # what it is called; by the leader's server, as the next one
 ID_KEY = f"{KEYS}cluster/ca"  # SHA-256 of the cluster CA's certificate: two clusters of one name differ in it
 CANDIDATES = f"{KEYS}candidates/"  # MACHINE → name of its member to be; leased, by each server that waits for room

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 
 from orlop.model.cluster.names import Role
@@ -66,7 +66,7 @@ class ClusterStatus:
     members: tuple[MemberStatus, ...] = ()
     waiting: int = 0
     ends: datetime | None = None
-    snapshots: SnapshotStatus = SnapshotStatus()
+    snapshots: SnapshotStatus = field(default_factory=SnapshotStatus)
 
 
 def text(status: ClusterStatus) -> str:

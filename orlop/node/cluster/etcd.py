@@ -52,7 +52,7 @@ class Membership:
 @dataclass(frozen=True)
 class MemberSaid:
     """What a member says of itself. `leader`: 0 when it knows none; bytes of its database, all and in use; `clock`:
-    what time it is there, None when it does not say; `version`: of etcd.
+    what time it is there, None when it does not say, and `asked` what it was here; `version`: of etcd.
     """
 
     member: int
@@ -66,6 +66,7 @@ class MemberSaid:
     alarms: frozenset[StoreAlarm] = frozenset()
     clock: datetime | None = None
     version: str = ""
+    asked: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,7 @@ class Endpoint:
 
     def status(self) -> MemberSaid:
         """Raises Unreachable, StoreRefused."""
+        asked = datetime.now(UTC)
         answer = self._ask("maintenance/status", {})
         head = answer.get("header", {})
         return MemberSaid(
@@ -137,7 +139,16 @@ class Endpoint:
             troubles=tuple(str(e)[:200] for e in answer.get("errors", ()) if _alarm(e) is None),
             clock=_clock(answer[_DATE]),
             version=str(answer.get("version", ""))[:20],
+            asked=asked,
         )
+
+    def metrics(self) -> str:
+        """All its figures, in Prometheus' format. Raises Unreachable."""
+        with closing(
+            Client(Patience(self.seconds), f"etcd on {self.host}", redirects=0, direct=True, context=self.context)
+        ) as client:
+            raw = client.ask(f"{url(self.host, self.port)}/metrics", "its figures").whole(_LARGEST)
+        return raw.decode(errors="replace")
 
     def get(self, key: str) -> str | None:
         """The text of a key. Raises Unreachable, StoreRefused."""

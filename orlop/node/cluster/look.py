@@ -24,6 +24,8 @@ from orlop.node.cluster.etcd import SECONDS, Endpoint, MemberSaid
 
 LOCAL = "127.0.0.1"
 _ASKERS = 4
+# X509_V_ERR_…: what signed the certificate is not the authority that is believed, be it of the same name (7, 30)
+_OTHER_AUTHORITY = (7, 18, 19, 20, 21, 30)
 UNABLE_SECONDS = 600.0
 
 
@@ -58,7 +60,7 @@ class Looker:
         own = _said(self._endpoint(LOCAL, context))
         me = replace(me, is_running=own is not None, down=self._down(is_down=me.has_data and own is None))
         hosts = [LOCAL, *others] if own is not None and not own.is_learner else list(others)
-        stranger = ""
+        stranger = foreign = ""
         for endpoint in (self._endpoint(host, context) for host in hosts):
             try:
                 found = endpoint.members()
@@ -67,7 +69,9 @@ class Looker:
                     continue
                 written = endpoint.get(SIZE_KEY)
                 waiting = frozenset(endpoint.below(CANDIDATES))
-            except OrlopError:
+            except OrlopError as e:
+                if _is_of_other_authority(e):
+                    foreign = endpoint.host
                 continue
             has_size = written is not None and written.isdigit() and int(written) in SIZES
             members = found.members
@@ -92,7 +96,15 @@ class Looker:
         if me.may_form and own is None:
             # a member without a quorum does not answer clients, but it does listen for its peers
             stranger = stranger or next((host for host in others if self._listens(host)), "")
-        return Look(ClusterView(me, size=size, stranger=stranger), said={own.member: own} if own else {})
+        return Look(
+            ClusterView(me, size=size, stranger=stranger, foreign=foreign), said={own.member: own} if own else {}
+        )
+
+    @staticmethod
+    def waiting(endpoint: Endpoint, members: Iterable[Member]) -> int:
+        """How many servers wait for a place. Raises as Endpoint."""
+        there = list(members)
+        return sum(not any(m.is_of(c, "") for m in there) for c in endpoint.below(CANDIDATES))
 
     def could_not_defragment(self, member: int) -> None:
         """It is left alone for a while: what keeps it from that, a full disk perhaps, takes its time to mend."""
@@ -138,6 +150,11 @@ class Looker:
         silent = {m.id: self._silent_since.get(m.id, now) for m in members if m.id not in said}
         self._silent_since = silent
         return {id_: now - since for id_, since in silent.items()}
+
+
+def _is_of_other_authority(error: OrlopError) -> bool:
+    why = error.__context__
+    return isinstance(why, ssl.SSLCertVerificationError) and why.verify_code in _OTHER_AUTHORITY
 
 
 def host_of(member: Member) -> str:

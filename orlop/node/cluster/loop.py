@@ -214,12 +214,12 @@ def _seen(look: Look, status: ClusterStatus) -> ClusterStatus:
     return replace(
         status,
         size=view.size if look.has_size else 0,
-        members=tuple(_member(member, look, newest, status.at) for member in members),
+        members=tuple(_member(member, look, newest) for member in members),
         waiting=sum(not any(m.is_of(c, "") for m in members) for c in view.candidates),
     )
 
 
-def _member(member: Member, look: Look, newest: int, now: datetime) -> MemberStatus:
+def _member(member: Member, look: Look, newest: int) -> MemberStatus:
     said = look.said.get(member.id)
     return MemberStatus(
         name=member.name,
@@ -230,7 +230,7 @@ def _member(member: Member, look: Look, newest: int, now: datetime) -> MemberSta
         behind=max(0, newest - said.applied) if said else 0,
         bytes=said.bytes if said else 0,
         bytes_used=said.bytes_used if said else 0,
-        troubles=(*_alarms(member, look), *(_troubles(said, now) if said else ())),
+        troubles=(*_alarms(member, look), *(_troubles(said) if said else ())),
         version=said.version if said else "",
     )
 
@@ -242,7 +242,7 @@ def _alarms(member: Member, look: Look) -> Iterator[str]:
             yield said.get(alarm.kind, alarm.kind)
 
 
-def _troubles(said: MemberSaid, now: datetime) -> Iterator[str]:
+def _troubles(said: MemberSaid) -> Iterator[str]:
     yield from said.troubles
-    if said.clock and abs(off := (said.clock - now).total_seconds()) > CLOCK_SECONDS:
+    if said.clock and said.asked and abs(off := (said.clock - said.asked).total_seconds()) > CLOCK_SECONDS:
         yield f"its clock is {abs(off):.0f} s {'ahead of' if off > 0 else 'behind'} this server's"

@@ -112,6 +112,19 @@ def ends(folder: Path) -> datetime | None:
         return None
 
 
+def end_of(pem: str) -> datetime | None:
+    """When a certificate ends; None when that is not to be had. Raises CommandFailed."""
+    with tempfile.TemporaryDirectory(prefix="openssl-") as work:
+        file = Path(work) / "it"
+        file.write_text(pem)
+        argv: list[str | Path] = [OPENSSL, "x509", "-in", file, "-noout", "-enddate", "-dateopt", "iso_8601"]
+        said = run(argv, what="reading a certificate", timeout=SECONDS)
+    try:
+        return datetime.strptime(said.strip().removeprefix("notAfter="), "%Y-%m-%d %H:%M:%SZ").replace(tzinfo=UTC)
+    except ValueError:
+        return None
+
+
 def make(folder: Path, signer: Signer, subject: str, hosts: Sequence[str], now: datetime, life: timedelta) -> None:
     """A new key and a certificate for it, in `folder`. `subject` as -subj takes it. Raises CommandFailed."""
     with tempfile.TemporaryDirectory(prefix="openssl-") as work:

@@ -1,6 +1,6 @@
 """`orlop cluster`: how the cluster is, as this server sees it; a snapshot of its store, taken or begun anew from.
 
-Exit status of `orlop cluster` alone: 0 when it is well, 1 when it is not.
+Exit status of `orlop cluster` alone, and of `doctor`: 0 when it is well, 1 when it is not.
 """
 
 from __future__ import annotations
@@ -16,10 +16,13 @@ from typing import IO
 from orlop.cluster.settings import ClusterSettings, load
 from orlop.errors import BadInput, Busy, Missing, NotAllowed, OrlopError
 from orlop.files import replacing
+from orlop.model.cluster import doctor
 from orlop.model.cluster.names import STATUS, Role
 from orlop.model.cluster.status import ClusterStatus, lines, parse, text
 from orlop.node.cluster.backup import Told, backup, backup_from_disk
+from orlop.node.cluster.examine import gather
 from orlop.node.cluster.host import ServerHost
+from orlop.node.cluster.resize import resize
 from orlop.node.cluster.restore import restore
 
 NOT_WELL = 1
@@ -28,17 +31,22 @@ _TOLD_EACH = 64 << 20  # bytes
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="as JSON")
+    looked = argparse.ArgumentParser(add_help=False)
+    looked.add_argument("--json", action="store_true", help="as JSON")
     deeds = parser.add_subparsers(dest="deed", metavar="DEED")
     taken = deeds.add_parser("backup", help="give out a snapshot of its store")
     taken.add_argument("-o", "--output", type=Path, metavar="FILE", help="write it there, not to standard output")
     taken.add_argument("--from-disk", action="store_true", help="of a member that does not answer")
+    deeds.add_parser("doctor", parents=[looked], help="every check, and what to do about what is not sound")
+    sized = deeds.add_parser("size", help="change how many members its store has")
+    sized.add_argument("servers", type=int, metavar="N", help="1, 3 or 5")
     given = deeds.add_parser("restore", help="begin it anew from a snapshot, on a server without data")
     given.add_argument("file", nargs="?", type=Path, metavar="FILE", help="the snapshot; default: standard input")
     given.add_argument("--of", default="", metavar="NAME", help="it is a snapshot of another cluster, of this name")
 
 
 def run(args: argparse.Namespace) -> int:
-    deed = {"backup": _backup, "restore": _restore}.get(args.deed or "", _status)
+    deed = {"backup": _backup, "restore": _restore, "doctor": _doctor, "size": _size}.get(args.deed or "", _status)
     return deed(args)
 
 
@@ -64,6 +72,23 @@ def server_settings(host: ServerHost) -> ClusterSettings:
     if settings.role is Role.WORKER:
         raise Missing("this machine is a worker: it does not see the members of the store", hint="ask a server")
     return settings
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    host = ServerHost()
+    settings = server_settings(host)
+    _must_be_root("may look at all of it")
+    findings = doctor.examine(gather(host, settings))
+    print(doctor.document(findings), end="") if args.json else print("\n".join(doctor.lines(findings)))
+    return 0 if doctor.worst(findings) is doctor.Grade.GOOD else NOT_WELL
+
+
+def _size(args: argparse.Namespace) -> int:
+    host = ServerHost()
+    settings = server_settings(host)
+    _must_be_root("changes the size of a cluster")
+    print(resize(host, settings, args.servers))
+    return 0
 
 
 def _backup(args: argparse.Namespace) -> int:

@@ -377,6 +377,13 @@ NEW = Myself(f"{9:08x}", "https://10.0.0.9:2380")
         ),
         (ClusterView(NEW), LeaveAlone("no server of the cluster answers yet")),
         (
+            ClusterView(replace(NEW, may_form=True), foreign="10.0.0.2"),
+            LeaveAlone(
+                "no server of the cluster answers: 10.0.0.2 is a server of another one, which has other keys, "
+                "be it of the same name"
+            ),
+        ),
+        (
             ClusterView(replace(NEW, may_form=True, cluster=1)),
             LeaveAlone(
                 "this server was a member, its data are gone, and no other server of its cluster answers: "

@@ -70,6 +70,7 @@ class Gateway(BaseHTTPRequestHandler):
 
 def make_certificate(folder: Path) -> None:
     """A member's certificate, as openssl would have made it."""
+    folder.mkdir(exist_ok=True)
     ca = authority.make("demo store CA", NOW)
     issuer = x509.load_pem_x509_certificate(ca.certificate.encode())
     signing = load_pem_private_key(ca.key.encode(), None)

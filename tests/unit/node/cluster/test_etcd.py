@@ -54,7 +54,7 @@ def test_status_is_read(endpoint: Endpoint) -> None:
     assert said.clock is not None
     assert abs((said.clock - datetime.now(UTC)).total_seconds()) < 60
     alarms = frozenset([StoreAlarm("NOSPACE", id_)])
-    assert replace(said, clock=None) == MemberSaid(
+    assert replace(said, clock=None, asked=None) == MemberSaid(
         id_, id_, 48102, 118, False, 20480, 16384, (), alarms, None, "3.5.16"
     )  # fmt: skip
 

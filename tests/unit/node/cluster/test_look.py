@@ -103,3 +103,11 @@ def test_look_has_the_alarms_and_the_space_of_those_that_answer(port: int, conte
     assert looker.look(ME, ["127.0.0.2"], context, 0).view.unable == {12}
     now[0] += 1000
     assert looker.look(ME, ["127.0.0.2"], context, 0).view.unable == frozenset()
+
+
+def test_server_of_another_cluster_of_this_name_is_known_by_its_keys(port: int, tmp_path: Path) -> None:
+    make_certificate(tmp_path / "other")
+    first = Myself("0f" * 16, "https://127.0.0.1:2380", may_form=True)
+    look = Looker(port=port, peers=1).look(first, ["127.0.0.2"], tls.context(tmp_path / "other"), 3)
+    assert look.view.foreign == "127.0.0.2"
+    assert isinstance(decide(look.view), LeaveAlone)
