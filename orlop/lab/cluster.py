@@ -51,13 +51,14 @@ def plan(name: str, servers: int, workers: int, *, replace_after: str = "", more
     founded = folders.found(name, addresses[: SIZES[-1]], size, now, replace_after=replace_after)
     texts = [founded.first_server(now + folders.FORM_LIFE), *[founded.server()] * (servers - 1)]
     texts += [founded.worker(founded.token(Role.WORKER, now + TOKEN_LIFE))] * workers
-    return LabCluster(servers, founded, tuple(Given(LabSource(Way.FW_CFG), _ignition(text + more)) for text in texts))
+    return LabCluster(servers, founded, tuple(given(text + more) for text in texts))
 
 
-def _ignition(butane: str) -> bytes:
+def given(butane: str) -> Given:
+    """What a machine of a lab is given, of a Butane file."""
     made = translate(butane.encode())
     assert made.ignition is not None, made.report
-    return made.ignition.encode()
+    return Given(LabSource(Way.FW_CFG), made.ignition.encode())
 
 
 def wait_well(nodes: Sequence[Node], steps: Steps, *, timeout: float) -> ClusterStatus:

@@ -22,11 +22,10 @@ from orlop.lab.wait import wait_verdicts
 from orlop.model.cluster.status import ClusterStatus
 from orlop.steps import Steps
 from orlop.workspace import Workspace
+from tests.machines.clusters import SECONDS, hosts, leader, run
 from tests.machines.machines import Machines, watched
-from tests.machines.storeclient import run
 
 pytestmark = pytest.mark.follows
-SECONDS = 120.0  # for what takes some seconds on a quiet computer
 WRITES, LOST = "/run/test-writes", "/run/test-lost"
 
 
@@ -59,15 +58,6 @@ def members(lab: Lab, status: ClusterStatus) -> list[Node]:
     return [node for node in servers(lab) if node.ip in hosts]
 
 
-def leader(lab: Lab, status: ClusterStatus) -> Node:
-    (host,) = (member.host for member in status.members if member.is_leader)
-    return next(node for node in servers(lab) if node.ip == host)
-
-
-def hosts(nodes: list[Node]) -> str:
-    return repr([node.ip for node in nodes])
-
-
 def test_three_form_a_cluster_and_the_fourth_waits(lab: Lab) -> None:
     found = well(lab)
     assert (found.size, len(found.members)) == (3, 3)
@@ -89,7 +79,7 @@ def test_worker_has_no_key_and_none_of_the_units(lab: Lab) -> None:
 
 
 def test_the_store_is_a_system_container_without_a_capability(lab: Lab) -> None:
-    status = leader(lab, well(lab)).sh(
+    status = leader(servers(lab), well(lab)).sh(
         "pid=$(systemctl show -P MainPID orlop-etcd);"
         "grep -E '^(Uid|CapEff|CapBnd|NoNewPrivs|Seccomp):' /proc/$pid/status;"
         "ls /proc/$pid/root/usr/bin; stat -c '%U %a' /var/lib/orlop/etcd /etc/orlop/cluster/store-ca.key"
@@ -119,7 +109,7 @@ except OSError as e:  # TLS 1.3: a client learns that it is refused when it read
 
 def test_leader_loses_its_power_and_writes_go_on(lab: Lab, record_property: Callable[[str, object], None]) -> None:
     found = well(lab)
-    lost = leader(lab, found)
+    lost = leader(servers(lab), found)
     others = [node for node in members(lab, found) if node != lost]
     script = f"""
 end, last, worst, n, after = time.monotonic() + {SECONDS}, time.monotonic(), 0.0, 0, 0

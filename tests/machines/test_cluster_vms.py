@@ -29,9 +29,9 @@ from orlop.model.words.version import Version
 from orlop.steps import Steps
 from orlop.workspace import Workspace
 from simulators.variants import Releases
+from tests.machines.clusters import WATCHER, run
 from tests.machines.machines import Machines, watched
 from tests.machines.publisher import Publisher, publishing
-from tests.machines.storeclient import WATCHER, run
 from tests.machines.updates import slot, status
 
 pytestmark = [pytest.mark.follows, pytest.mark.long]

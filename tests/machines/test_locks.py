@@ -23,8 +23,8 @@ from orlop.lab.plan import LabPlan
 from orlop.model.reset.request import REQUEST
 from orlop.steps import Steps
 from orlop.workspace import Workspace
+from tests.machines.clusters import WATCHER, run
 from tests.machines.machines import Machines, watched
-from tests.machines.storeclient import WATCHER, run
 
 pytestmark = pytest.mark.follows
 SECONDS = 120.0  # for what takes some seconds on a quiet computer

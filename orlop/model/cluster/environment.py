@@ -62,7 +62,9 @@ def environment(start: MemberOptions) -> dict[str, str]:
         "ETCD_QUOTA_BACKEND_BYTES": str(QUOTA_BYTES),
         # a watch that hears nothing for longer than this is dead
         "ETCD_EXPERIMENTAL_WATCH_PROGRESS_NOTIFY_INTERVAL": "2s",
+        # members compare what they have when they start, and with every compaction: a difference is an alarm
         "ETCD_EXPERIMENTAL_INITIAL_CORRUPT_CHECK": "true",
+        "ETCD_EXPERIMENTAL_COMPACT_HASH_CHECK_ENABLED": "true",
     }
 
 

@@ -1,11 +1,21 @@
-"""The store as a program on a server sees it: Python of the machine, with the certificate of its member."""
+"""What the tests of clusters on container machines share: programs on a server, and waiting for its words."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from orlop.lab.cluster import ask
 from orlop.lab.machine import Node
+from orlop.model.cluster.status import ClusterStatus
 
 PYTHON = ("/usr/lib/orlop/runtime/usr/bin/python3.13", "-I", "-S", "-B", "-")
-# `hosts` are tried in turn, each for half a second
+SECONDS = 120.0  # for what takes some seconds on a quiet computer
+REPOSITORY = Path(__file__).parents[2]
+# the store as a program sees it: `hosts` are tried in turn, each for half a second
 CLIENT = """
 import json, sys, time
 from pathlib import Path
@@ -60,6 +70,40 @@ print(json.dumps({{"writes": n, "gap": gap, "were_away": sorted(were_away), "awa
 
 
 def run(node: Node, script: str, seconds: float = 60.0) -> str:
+    """A program on a server, as root, behind CLIENT; what it printed."""
     ran = node.run(*PYTHON, stdin=(CLIENT + script).encode(), timeout=seconds)
     assert ran.code == 0, ran.err
     return ran.out
+
+
+def hosts(nodes: Sequence[Node]) -> str:
+    """As a script has them."""
+    return repr([node.ip for node in nodes])
+
+
+def leader(nodes: Sequence[Node], status: ClusterStatus) -> Node:
+    (host,) = (member.host for member in status.members if member.is_leader)
+    return next(node for node in nodes if node.ip == host)
+
+
+def until_said(node: Node, words: str, seconds: float = SECONDS) -> ClusterStatus:
+    """Wait until a server says these words of its cluster."""
+    end = time.monotonic() + seconds
+    while words not in (said := ask(node)).why:
+        assert time.monotonic() < end, said.why
+        time.sleep(0.2)
+    return said
+
+
+def orlop(*words: str, code: int = 0) -> str:
+    """The operator's command, as typed; what it printed."""
+    ran = subprocess.run(
+        [sys.executable, "-m", "orlop", *words],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert ran.returncode == code, ran.stdout + ran.stderr
+    return ran.stdout + ran.stderr
