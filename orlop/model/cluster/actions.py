@@ -103,6 +103,6 @@ class Disarm:
     why: str
 
 
-Membership = LeaveAlone | Form | Join | Start | Readdress | Offer | Anew | Promote | Remove
+MemberAction = LeaveAlone | Form | Join | Start | Readdress | Offer | Anew | Promote | Remove
 Healing = HandOver | Compact | Defragment | Disarm
-Action = Membership | Healing
+Action = MemberAction | Healing

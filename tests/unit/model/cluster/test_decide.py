@@ -25,7 +25,7 @@ from orlop.model.cluster.actions import (
     Healing,
     Join,
     LeaveAlone,
-    Membership,
+    MemberAction,
     Offer,
     Promote,
     Readdress,
@@ -220,7 +220,7 @@ class World(RuleBasedStateMachine):
         assert self.has_quorum() or not had, f"{action} took the quorum away"
         return action
 
-    def act(self, server: Server, view: ClusterView, action: Membership) -> None:  # noqa: C901, PLR0912 - a case each
+    def act(self, server: Server, view: ClusterView, action: MemberAction) -> None:  # noqa: C901, PLR0912 - a case each
         match action:
             case Form():
                 self.formed += 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import stat
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,18 @@ from orlop.cluster import folder as folders
 from orlop.cluster.settings import certificate, load, parse, secret
 from orlop.errors import BadInput, Missing
 from orlop.model.cluster.access import Access
-from orlop.model.cluster.names import CA_KEY_PLACE, CA_PLACE, SETTINGS_PLACE, STORE_CA_KEY_PLACE, TOKEN_PLACE, Role
+from orlop.model.cluster.names import (
+    CA_KEY_PLACE,
+    CA_PLACE,
+    SETTINGS_PLACE,
+    STORAGE_KEY_PLACE,
+    STORE_CA_KEY_PLACE,
+    TOKEN_PLACE,
+    Role,
+)
 from orlop.model.cluster.oidc import OidcSettings
+from orlop.model.cluster.snapshots import Schedule
+from orlop.model.words.bucket import S3Address
 from tests.unit.model.settings.borders import checked, toml
 
 NOW = datetime(2026, 11, 28, 12, 0, 0, tzinfo=UTC)
@@ -85,6 +95,42 @@ def test_people_who_are_said_wrongly_are_refused_on_both_sides(oidc: dict[str, A
     assert checked({"cluster": {**given, **KEYS}}) is None
     with pytest.raises(BadInput, match="oidc"):
         parse(toml(given))
+
+
+def test_server_reads_where_its_snapshots_go(tmp_path: Path) -> None:
+    to = "s3://backups/clusters?endpoint=https://s3.example.net&region=eu-1"
+    given = {**SERVER, **KEYS, "snapshots": {"every": "1h", "keep": 48, "to": to}, "storage_key": "KEY:SEC:RET"}
+    top = machine(tmp_path, given)
+    found = load(top)
+    assert found.snapshots == Schedule(timedelta(hours=1), 48)
+    assert found.storage == S3Address("backups", "clusters", "https", "s3.example.net", "eu-1")
+    assert secret(STORAGE_KEY_PLACE, top).strip() == "KEY:SEC:RET"
+    assert "SEC:RET" not in (top / SETTINGS_PLACE.lstrip("/")).read_text()
+
+
+def test_server_takes_snapshots_without_being_told(tmp_path: Path) -> None:
+    found = load(machine(tmp_path, {**SERVER, **KEYS}))
+    assert (found.snapshots, found.storage) == (Schedule(timedelta(hours=6), 28), None)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"snapshots": {"to": "s3://b?endpoint=https://h"}},  # who is let in there is not said
+        {"snapshots": {"to": "https://h/b"}, "storage_key": "a:b"},
+        {"snapshots": {"to": "s3://b?endpoint=https://user:word@h"}, "storage_key": "a:b"},
+        {"snapshots": {"keep": 0}},
+        {"snapshots": {"every": "5s"}},
+        {"storage_key": "no colon"},
+    ],
+)
+def test_snapshots_that_cannot_be_are_refused(more: dict[str, Any]) -> None:
+    assert checked({"cluster": {**SERVER, **KEYS, **more}}) is None
+
+
+@pytest.mark.parametrize("more", [{"snapshots": {"keep": 3}}, {"storage_key": "a:b"}])
+def test_worker_takes_no_snapshots(more: dict[str, Any]) -> None:
+    assert checked({"cluster": {**WORKER, **more}}) is None
 
 
 def test_worker_reads_what_it_was_given(tmp_path: Path) -> None:
