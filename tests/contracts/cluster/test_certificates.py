@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import ssl
 import threading
@@ -18,23 +17,10 @@ from orlop.cluster import authority
 from orlop.model.cluster.certificates import MEMBER_LIFE
 from orlop.node.cluster import tls
 from orlop.node.cluster.tls import Signer
-from orlop.workspace import Workspace
 
 pytestmark = pytest.mark.sdk
 NOW = datetime.now(UTC).replace(microsecond=0)
 HOSTS = ("127.0.0.1", "n1")
-
-
-@pytest.fixture(autouse=True)
-def openssl(ws: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The SDK's program, by its own loader: this computer's may be too old to be told when a certificate begins."""
-    libraries = ws.sdk / "usr/lib/x86_64-linux-gnu"
-    program = tmp_path / "bin/openssl"
-    program.parent.mkdir()
-    loader = next((ws.sdk / "usr/lib64").glob("ld-linux*"))
-    program.write_text(f'#!/bin/sh\nexec {loader} --library-path {libraries} {ws.sdk}/usr/bin/openssl "$@"\n')
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
 
 
 @pytest.fixture

@@ -34,10 +34,12 @@ class RunningMember:
     cluster: str
     state: str = "new"
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+    scheme: str = "http"
+    more: tuple[str | Path, ...] = ()
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.client}"
+        return f"{self.scheme}://127.0.0.1:{self.client}"
 
     @property
     def peer_url(self) -> str:
@@ -51,7 +53,7 @@ class RunningMember:
                    "--initial-advertise-peer-urls", self.peer_url, "--initial-cluster", self.cluster,
                    "--initial-cluster-state", self.state, "--log-level", "error", "--unsafe-no-fsync",
                    "--experimental-watch-progress-notify-interval", "1s",
-                   "--quota-backend-bytes", str(64 << 20)]  # fmt: skip
+                   "--quota-backend-bytes", str(64 << 20), *self.more]  # fmt: skip
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with self.folder.with_suffix(".log").open("ab") as log:
             self.process = subprocess.Popen(

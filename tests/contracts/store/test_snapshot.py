@@ -91,7 +91,7 @@ def test_our_data_are_those_that_etcdutl_makes(snapshot: Path, tmp_path: Path) -
     for meta in (our_db[b"meta"], their_db[b"meta"]):
         meta.pop(b"confState", None)
     assert our_db == their_db
-    status = ["etcdutl", "snapshot", "status", tmp_path / "ours/member/snap/db", "-w", "json"]
+    status: list[str | Path] = ["etcdutl", "snapshot", "status", tmp_path / "ours/member/snap/db", "-w", "json"]
     said = subprocess.run(in_sdk(ws, status, binds=[tmp_path]), check=True, capture_output=True, timeout=BOUND)
     assert json.loads(said.stdout)["revision"] == revision + data.BUMP
 
