@@ -33,6 +33,7 @@ FURTHER = [
     ["node", "reset", "n1", "--yes"],
     ["node", "status", "root@127.0.0.1:9"],
     ["image", "rm", "20261202.1"],
+    ["cluster", "backup", "n1", "-o", "out.snapshot"],
 ]
 
 
