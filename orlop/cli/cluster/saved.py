@@ -37,10 +37,11 @@ def backup(
     key: Key = None,
 ) -> None:
     """Write all that a cluster knows into a file, from one of its servers."""
+    if output:
+        _must_be_new(output)
     machine = reach(node, name, key)
     place = output or Path(_default(machine))
-    if place.exists() or place.is_symlink():
-        raise Busy(f"{place} is there already", hint="-o takes another file; a backup is never written over")
+    _must_be_new(place)
     words = ["cluster", "backup", *(["--from-disk"] if from_disk else [])]
     try:
         with steps(ctx).step(f"Taking a snapshot from {machine.name}"), replacing(place, mode=0o600) as f:
@@ -76,6 +77,11 @@ def restore(
         raise BadInput(f"{file} cannot be read: {e.strerror}", hint="name a file of `orlop cluster backup`") from None
     print(said, end="")
     print(f"`orlop cluster status {node}` says when it is well")
+
+
+def _must_be_new(place: Path) -> None:
+    if place.exists() or place.is_symlink():
+        raise Busy(f"{place} is there already", hint="-o takes another file; a backup is never written over")
 
 
 def _default(machine: Reached) -> str:
