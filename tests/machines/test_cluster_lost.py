@@ -182,6 +182,35 @@ def test_member_whose_data_are_damaged_learns_them_anew(lab: Lab) -> None:
     assert run(node, 'print(Endpoint("127.0.0.1", context).get("/test/all"))').strip() == "kept"
 
 
+def test_full_disk_of_one_server_is_said_and_nothing_is_lost(lab: Lab) -> None:
+    node = next(n for n in lab.nodes[:3] if n != leader(lab.nodes[:3], well(lab)))
+    others = [n for n in lab.nodes[:3] if n != node]
+    # a disk of its own, since all of these machines have this computer's
+    node.sh("""
+        systemctl stop orlop-cluster orlop-etcd
+        cp -a /var/lib/orlop/etcd /var/lib/orlop/aside
+        mount -t tmpfs -o size=260m,mode=750,uid=972,gid=972 tmpfs /var/lib/orlop/etcd
+        cp -a /var/lib/orlop/aside/. /var/lib/orlop/etcd
+        systemctl start --no-block orlop-cluster
+    """)
+    well(lab)
+    node.sh("dd if=/dev/zero of=/var/lib/orlop/etcd/filler bs=1M 2> /dev/null || true")
+    until_said(node, "but on this server /var has 0 MB free, too few for its member")
+    script = f"""
+until, n = time.monotonic() + {SECONDS}, 0
+while "does not answer" not in json.loads(Path("/run/orlop/cluster/status.json").read_text())["why"]:
+    assert time.monotonic() < until, "its etcd has room still"
+    n += 1
+    any_of({hosts(others)}, lambda e: e.put(f"/test/full/{{n % 50}}", str(n) * 20_000))
+any_of({hosts(others)}, lambda e: e.put("/test/while-full", "written"))
+"""
+    run(leader(lab.nodes[:3], ask(others[0])), script, seconds=2 * SECONDS)
+    until_said(node, "its etcd does not answer: /var has 0 MB free, too few for its member")
+    node.sh("rm /var/lib/orlop/etcd/filler")
+    assert len(well(lab).members) == 3
+    assert run(node, 'print(Endpoint("127.0.0.1", context).get("/test/while-full"))').strip() == "written"
+
+
 def test_restore_is_refused_while_the_cluster_is_there(lab: Lab, saved: Path) -> None:
     well(lab)
     told = orlop("cluster", "restore", "n1", str(saved), "--name", LAB, code=1)

@@ -57,8 +57,9 @@ class ServerHost:
 
     def disk_trouble(self) -> str:
         """That the disk of its member has no room left for it, in words; "" when it has."""
+        place = self.path(STORE_STATE)
         try:
-            free = shutil.disk_usage(self.path("/var")).free
+            free = shutil.disk_usage(place if place.exists() else self.path("/var")).free
         except OSError as e:
             return f"its /var cannot be looked at: {e.strerror}"
         return f"/var has {free / 1e6:.0f} MB free, too few for its member" if free < LEAST_ROOM else ""
