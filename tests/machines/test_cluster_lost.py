@@ -60,7 +60,8 @@ mount -t tmpfs -o size=300m,mode=750,uid=972,gid=972 tmpfs /var/lib/orlop/etcd
 cp -a /var/lib/orlop/aside/. /var/lib/orlop/etcd
 cat > /run/systemd/system/fill.service <<END
 [Service]
-ExecStart=sh -c 'while sleep 0.2; do dd if=/dev/zero of=/var/lib/orlop/etcd/filler oflag=append conv=notrunc bs=64K; done'
+WorkingDirectory=/var/lib/orlop/etcd
+ExecStart=sh -c 'while sleep 0.2; do dd if=/dev/zero of=filler oflag=append conv=notrunc bs=64K; done'
 END
 systemctl daemon-reload
 systemctl start --no-block orlop-cluster
@@ -204,8 +205,8 @@ def test_full_disk_of_one_server_is_said_and_nothing_is_lost(lab: Lab, machines:
         node.sh("systemctl start --no-block fill")
         until_said(node, "/var has 0 MB free, too few for its member")
         script = f"""
-until, n = time.monotonic() + {SECONDS}, 0
-while "answer" not in json.loads(Path("/run/orlop/cluster/status.json").read_text())["why"].replace("members answer", ""):
+until, n, status = time.monotonic() + {SECONDS}, 0, Path("/run/orlop/cluster/status.json")
+while "answer" not in json.loads(status.read_text())["why"].replace("members answer", ""):
     assert time.monotonic() < until, "its etcd has room still"
     n += 1
     any_of({hosts(others)}, lambda e: e.put(f"/test/full/{{n % 50}}", str(n) * 20_000))
