@@ -87,7 +87,7 @@ class Looker:
                 waiting,
                 space={id_: MemberSpace(s.bytes, s.bytes_used) for id_, s in said.items()},
                 quota=QUOTA_BYTES,
-                alarms=frozenset[StoreAlarm]().union(*(s.alarms for s in said.values())),
+                alarms=_alarms(said, leader),
                 revision=max((s.revision for s in said.values()), default=0),
                 compacted=self.compacted,
                 unable=frozenset(id_ for id_, at in self._unable.items() if self._clock() - at < UNABLE_SECONDS),
@@ -150,6 +150,13 @@ class Looker:
         silent = {m.id: self._silent_since.get(m.id, now) for m in members if m.id not in said}
         self._silent_since = silent
         return {id_: now - since for id_, since in silent.items()}
+
+
+def _alarms(said: Mapping[int, MemberSaid], leader: int) -> frozenset[StoreAlarm]:
+    """As the leader has them: a member that is behind knows yet of some that are over."""
+    if leader in said:
+        return said[leader].alarms
+    return frozenset[StoreAlarm]().union(*(s.alarms for s in said.values()))
 
 
 def _is_of_other_authority(error: OrlopError) -> bool:

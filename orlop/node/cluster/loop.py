@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -132,7 +133,8 @@ class MembershipLoop:
         except OrlopError as e:
             why = f"{action.why}, but {e.message}"
         self._remember(look)
-        self._settle(look)
+        with suppress(OrlopError):  # a store that takes no writes now takes them later
+            self._settle(look)
         is_well = isinstance(action, (Offer, LeaveAlone)) and action.is_well
         status = replace(self._status(is_well, why), snapshots=self._keeper.turn(_source(look)))
         return _seen(look, status), self._pause(action, look, is_well=is_well)

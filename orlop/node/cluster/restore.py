@@ -75,7 +75,8 @@ def restore(
         place = host.path(f"{STORE_STATE}/member")
         uid, gid = _user(owner)
         if not place.parent.exists():
-            place.parent.mkdir(mode=0o750, parents=True)
+            place.parent.mkdir(parents=True)
+            place.parent.chmod(0o750)  # whatever the umask is: orlop-cluster sees by its group whether there are data
             os.chown(place.parent, uid, gid)
         sweep(place)
         work = place.with_name(f"{MAKING}{place.name}-{os.getpid()}")
