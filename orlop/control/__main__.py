@@ -27,6 +27,8 @@ from orlop.control.joining import JoinAuthority
 from orlop.control.locks import RebootLocks
 from orlop.control.provider import OidcProvider
 from orlop.control.records import Records
+from orlop.control.scheduler.leader import SchedulerLoop
+from orlop.control.scheduler.presence import Presence
 from orlop.control.serve import Certificates, listening, server
 from orlop.control.signing import ClusterSigner
 from orlop.errors import OrlopError
@@ -84,14 +86,19 @@ async def run(settings: ClusterSettings, machine: str, there: ControlPlaces) -> 
     certificates = Certificates(identity.certificate, identity.key, identity.ca)
     store = EtcdStore(there.store, await _store_context(there.store_tls) if there.store_tls else None)
     hub = Hub(store, STATE)
+    presence = Presence(store, machine)
     provider = OidcProvider(settings.oidc, there.signer) if settings.oidc else None
     records = Records(store)
     locks = RebootLocks(store, records, EtcdMembers(store, lambda: store_context(Path(STORE_TLS))))
-    control = Control(store, hub, records, locks, authority, now, socket.gethostname(), settings.name, provider)
+    control = Control(
+        store, hub, records, locks, authority, now, socket.gethostname(), settings.name, provider, presence=presence
+    )  # fmt: skip
     running = server(application(control), certificates, lambda: bye(hub))
     sock = listening("::", there.port)
     tasks = [
         asyncio.ensure_future(hub.run()),
+        asyncio.ensure_future(presence.run()),
+        asyncio.ensure_future(SchedulerLoop(store, hub, machine).run()),
         asyncio.ensure_future(_renewing(identity, certificates, store, there.store_tls)),
         asyncio.ensure_future(_alive()),
     ]

@@ -64,12 +64,15 @@ class PeerProtocol(H11Protocol):
         peer = transport.get_extra_info("peercert") or None
         until = ssl.cert_time_to_seconds(peer["notAfter"]) if peer else None
         self._lost = Lost()
+        self._ended: list[Exception] = []  # why, when it was not closed
         self.app_state: dict[str, Any] = {
             **self.app_state,
             "peer": {"subject": peer["subject"]} if peer else None,
             "until": until,
             "abort": transport.abort,
             "lost": self._lost,
+            "socket": transport.get_extra_info("socket"),
+            "ended": self._ended,
         }
         self._bound()
 
@@ -80,6 +83,8 @@ class PeerProtocol(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if self._late is not None:
             self._late.cancel()
+        if exc is not None:
+            self._ended.append(exc)
         super().connection_lost(exc)
         self._lost.happened()
 

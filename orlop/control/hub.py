@@ -19,6 +19,7 @@ from orlop.store.protocol import Batch, Compacted, KeyChange, Store, StoreEntry,
 
 REMEMBERED = 4096  # batches, for those who come back
 QUEUE = 128  # changes that wait for one listener
+DEEP = REMEMBERED * 16  # the same for one in this process, which has much before it while it decides
 PAUSE_SECONDS = 1.0
 
 
@@ -49,19 +50,21 @@ Word = Told | Resync | Bye
 
 
 class Listener:
-    """`wants`: whether a key is of interest. One task takes its words; it has no task and no timer of its own."""
+    """`wants`: whether a key is of interest; `most`: how many words may wait. One task takes its words; it has no task
+    and no timer of its own.
+    """
 
-    __slots__ = ("_end", "_waiter", "_words", "overrun", "wants")
+    __slots__ = ("_end", "_waiter", "_words", "most", "overrun", "wants")
 
-    def __init__(self, wants: Callable[[str], bool]) -> None:
-        self.wants = wants
+    def __init__(self, wants: Callable[[str], bool], most: int = QUEUE) -> None:
+        self.wants, self.most = wants, most
         self.overrun = False
         self._words: deque[Word] = deque()
         self._waiter: asyncio.Future[None] | None = None
         self._end: Bye | None = None
 
     def put(self, word: Word) -> None:
-        if len(self._words) >= QUEUE:
+        if len(self._words) >= self.most:
             self.overrun = True
         else:
             self._words.append(word)
@@ -92,6 +95,14 @@ class Listener:
             return self._words.popleft()
         return self._end
 
+    def take(self) -> Word | None:
+        """What has come already; None when nothing has."""
+        return self._words.popleft() if self._words else None
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._words
+
     def _has_word(self) -> bool:
         return bool(self._words or self._end or self.overrun)
 
@@ -114,7 +125,17 @@ class Hub:
 
     @property
     def listeners(self) -> int:
-        return len(self._listeners)
+        """How many streams there are."""
+        return sum(listener.most == QUEUE for listener in self._listeners)
+
+    @property
+    def revision(self) -> int:
+        """Up to which it has seen everything."""
+        return self._revision
+
+    def entries(self, prefix: str) -> list[StoreEntry]:
+        """All that there is below it, in the order of keys."""
+        return [self._now[key] for key in sorted(key for key in self._now if key.startswith(prefix))]
 
     def get(self, key: str) -> StoreEntry | None:
         return self._now.get(key)
@@ -156,9 +177,9 @@ class Hub:
                     listener.put(told)
 
     @contextmanager
-    def listening(self, wants: Callable[[str], bool], last: int = 0) -> Iterator[Listener]:
-        """A listener that knows everything up to revision `last`; 0: nothing yet."""
-        listener = Listener(wants)
+    def listening(self, wants: Callable[[str], bool], last: int = 0, *, deep: bool = False) -> Iterator[Listener]:
+        """A listener that knows everything up to revision `last`; 0: nothing yet. `deep`: one in this process."""
+        listener = Listener(wants, DEEP if deep else QUEUE)
         missed = self._missed(wants, last) if last and self._known_since <= last <= self._revision else None
         # one that missed more than its queue holds would be let go for that, and come back for the same, for ever
         for word in missed if missed is not None and len(missed) < QUEUE else [self._resync(listener)]:
@@ -168,6 +189,16 @@ class Hub:
             yield listener
         finally:
             self._listeners.discard(listener)
+
+    def follow(self, wants: Callable[[str], bool]) -> Listener:
+        """A deep listener for as long as nobody says `forget`."""
+        listener = Listener(wants, DEEP)
+        listener.put(self._resync(listener))
+        self._listeners.add(listener)
+        return listener
+
+    def forget(self, listener: Listener) -> None:
+        self._listeners.discard(listener)
 
     def _missed(self, wants: Callable[[str], bool], last: int) -> list[Word]:
         return [

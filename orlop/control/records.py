@@ -241,6 +241,10 @@ class Records:
         entries = [json.loads(entry.value) for entry in page.entries]
         return entries, page.entries[-1].key.removeprefix(AUDIT) if page.more else ""
 
+    async def write(self, writes: Sequence[Write], expect: Sequence[Expect], deed: Deed, now: datetime) -> int:
+        """What somebody changes of what is not kept here, with its audit entry. Raises Conflict."""
+        return await self._commit(writes, expect, deed, now)
+
     async def note(self, deed: Deed, result: str, now: datetime) -> None:
         """Something that was refused, or that changes nothing in the store."""
         await self._store.commit([await self._entry(deed, result, now)])

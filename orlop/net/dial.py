@@ -25,10 +25,14 @@ if TYPE_CHECKING:
 ADDRESS_SECONDS = 10.0  # for one of a host's addresses to answer at all
 SILENCE_SECONDS = 30.0  # in which a server that is there sends something
 ALIVE_SECONDS = 1.0  # between two signs of life, when the waits are short
+# after a second of silence, then each second, twice; what was sent and is not acknowledged counts the same
+PROBES = ((socket.TCP_KEEPIDLE, 1), (socket.TCP_KEEPINTVL, 1), (socket.TCP_KEEPCNT, 2), (socket.TCP_USER_TIMEOUT, 3000))
 
 
 class Patience:
-    """`seconds` of None is no limit for the whole: then `silence` alone counts."""
+    """`seconds` of None is no limit for the whole: then `silence` alone counts. `probes`: the kernel asks the other end
+    whether it is still there, and after three seconds without an answer the connection ends.
+    """
 
     def __init__(
         self,
@@ -37,8 +41,10 @@ class Patience:
         *,
         alive: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
+        probes: bool = False,
     ) -> None:
         self._silence, self._alive, self._clock = silence, alive, clock
+        self.probes = probes
         self._told_at = -ALIVE_SECONDS
         self.begin(seconds)
 
@@ -75,6 +81,10 @@ def dial(host: str, port: int, patience: Patience) -> socket.socket:
             sock.settimeout(min(share, ADDRESS_SECONDS))
             sock.connect(address)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if patience.probes:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+                for option, value in PROBES:
+                    sock.setsockopt(socket.IPPROTO_TCP, option, value)
         except OSError as e:
             sock.close()
             error = e

@@ -25,6 +25,8 @@ from orlop.control.locks import RebootLocks
 from orlop.control.problems import ApiProblem
 from orlop.control.provider import OidcProvider
 from orlop.control.records import Deed, Records
+from orlop.control.scheduler.presence import Presence
+from orlop.control.scheduler.view import FleetView
 from orlop.errors import BadInput, NotAllowed, OrlopError
 from orlop.model.cluster.access import Caller, Right, refusal
 from orlop.model.words.strict import Fields, parse_json
@@ -52,6 +54,11 @@ class Control:
     provider: OidcProvider | None = None
     in_flight: Counter[str] = field(default_factory=Counter)
     streams: Counter[str] = field(default_factory=Counter)
+    presence: Presence | None = None
+    fleet: FleetView = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.fleet = FleetView(self.hub)
 
 
 @dataclass(frozen=True)
@@ -99,8 +106,13 @@ def problem_response(problem: ApiProblem) -> Response:
     return Response(problem.body, problem.status, problem.headers, media_type=problems.CONTENT_TYPE)
 
 
-def endpoint(control: Control, right: Right | None, answer: Answer) -> Callable[[Request], Awaitable[Response]]:
-    """What Starlette calls. Never raises; a defect is answered with 500, and its traceback goes to the journal."""
+def endpoint(
+    control: Control, right: Right | None, answer: Answer, say: Callable[[ApiProblem], Response] = problem_response
+) -> Callable[[Request], Awaitable[Response]]:
+    """What Starlette calls. Never raises; a defect is answered with 500, and its traceback goes to the journal.
+
+    `say`: how a problem is told.
+    """
 
     async def asked(request: Request) -> Response:
         try:
@@ -111,18 +123,18 @@ def endpoint(control: Control, right: Right | None, answer: Answer) -> Callable[
                     body = await _body(request)
                     return await answer(Asked(control, request, caller, control.clock(), body))
         except ApiProblem as e:
-            return problem_response(e)
+            return say(e)
         except OrlopError as e:
-            return problem_response(problems.of(e))
+            return say(problems.of(e))
         except ClientDisconnect:
             return Response(status_code=400)  # which nobody hears
         except TimeoutError:
-            return problem_response(
+            return say(
                 ApiProblem(504, f"it took longer than {DEADLINE_SECONDS:.0f} s", "try again", {"Retry-After": "5"})
             )
         except Exception:  # a request's top: one defect must not end the others
             log.exception("%s %s", request.method, request.url.path)
-            return problem_response(ApiProblem(500, "a defect of the control plane", "its journal has the traceback"))
+            return say(ApiProblem(500, "a defect of the control plane", "its journal has the traceback"))
 
     return asked
 

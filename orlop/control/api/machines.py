@@ -10,7 +10,6 @@ from orlop.control import joining, listing
 from orlop.control.api.asked import Asked, json_response
 from orlop.control.joining import JoinWish
 from orlop.control.listing import MOST, MachineChoice, machine_page
-from orlop.control.records import KeptMachine
 from orlop.errors import BadInput
 from orlop.model.cluster.machine import MachineReport
 
@@ -58,7 +57,7 @@ async def shown(asked: Asked) -> Response:
     """One machine; its ETag is what If-Match of a change is compared with."""
     kept = await asked.control.records.machine(asked.machine)
     report, boots = await asked.control.records.reported(asked.machine)
-    return json_response(listing.shown(kept, report, boots, asked.now), headers={"ETag": _etag(kept)})
+    return json_response(listing.shown(kept, report, boots, asked.now), headers={"ETag": etag(kept.revision)})
 
 
 async def cordon(asked: Asked) -> Response:
@@ -68,9 +67,9 @@ async def cordon(asked: Asked) -> Response:
     reason = f.line("reason", 200, empty=True)
     what = f"cordon {asked.machine}: {reason}" if reason else f"uncordon {asked.machine}"
     kept = await asked.control.records.cordon(
-        asked.machine, reason, asked.deed(what), asked.now, match=_matched(asked.request.headers.get("if-match", ""))
+        asked.machine, reason, asked.deed(what), asked.now, match=matched(asked.request.headers.get("if-match", ""))
     )
-    return json_response(kept.record.shown(), headers={"ETag": _etag(kept)})
+    return json_response(kept.record.shown(), headers={"ETag": etag(kept.revision)})
 
 
 async def expel(asked: Asked) -> Response:
@@ -82,11 +81,11 @@ async def expel(asked: Asked) -> Response:
     return Response(status_code=204)
 
 
-def _etag(kept: KeptMachine) -> str:
-    return f'"{kept.revision}"'
+def etag(revision: int) -> str:
+    return f'"{revision}"'
 
 
-def _matched(header: str) -> int:
+def matched(header: str) -> int:
     """The revision of an If-Match; 0 when there is none. Raises BadInput."""
     if header in {"", "*"}:
         return 0

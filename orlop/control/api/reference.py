@@ -68,7 +68,9 @@ def markdown() -> str:
 
 
 def _path(path: str) -> str:
-    return path.replace("{machine:str}", "MACHINE").replace("{token:str}", "ID").replace("{group:str}", "GROUP")
+    for given, shown in (("machine", "MACHINE"), ("token", "ID"), ("group", "GROUP"), ("unit", "UNIT")):
+        path = path.replace(f"{{{given}:str}}", shown)
+    return path
 
 
 def _for(right: Right | None) -> str:

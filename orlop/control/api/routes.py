@@ -14,12 +14,13 @@ from starlette.routing import BaseRoute
 from starlette.routing import Route as StarletteRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from orlop.control.api import locks, machines, people, stream
+from orlop.control.api import fleet_v1, locks, machines, people, stream, units, work
 from orlop.control.api.asked import Answer, Control, endpoint, json_response, problem_response
 from orlop.control.problems import ApiProblem
 from orlop.model.cluster.access import RIGHTS, Right
 
 MACHINE = "{machine:str}"
+UNIT = "{unit:str}"
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,32 @@ ROUTES: tuple[ApiRoute, ...] = (
     ApiRoute("DELETE", f"/v1/locks/{MACHINE}", Right.SET_LOCKS, locks.release, query=(("reason", "why"),), success=204),
     ApiRoute("PUT", "/v1/lock-groups/{group:str}", Right.SET_LOCKS, locks.set_slots,
              (("slots", "how many"), ("reason", "for the audit log")), success=204),
+    ApiRoute("PUT", f"/v1/machines/{MACHINE}/drain", Right.CORDON, work.drain,
+             (("reason", "why; empty: it may have units again"),)),
+    ApiRoute("PUT", f"/v1/machines/{MACHINE}/offer", Right.WORK, work.offer, (
+        ("schema", "1"), ("metadata", "an object of texts"), ("cpu", "thousandths of a core"), ("memory", "bytes"),
+        ("resources", "an object of counts"),
+    ), success=204),
+    ApiRoute("GET", f"/v1/machines/{MACHINE}/work", Right.WORK, work.work,
+             query=(("after", "a revision: nothing older is answered"),)),
+    ApiRoute("PUT", f"/v1/machines/{MACHINE}/states", Right.WORK, work.states,
+             (("schema", "1"), ("units", "of each: load, active, sub, hash, epoch, why, restarts, target"))),
+    ApiRoute("GET", "/v1/fleet", Right.SEE_UNITS, work.fleet),
+    ApiRoute("GET", "/v1/units", Right.SEE_UNITS, units.listed, query=(
+        ("limit", "at most so many, up to 1000"), ("continue", "what the page before said"),
+        ("name", "a pattern of names"), ("target", "inactive, loaded or launched"), ("state", "the same, as it is"),
+        ("machine", "a machine that has some of it"),
+    )),
+    ApiRoute("GET", f"/v1/units/{UNIT}", Right.SEE_UNITS, units.shown),
+    ApiRoute("PUT", f"/v1/units/{UNIT}", Right.CHANGE_UNITS, units.put, (
+        ("text", "the unit's file"), ("target", "inactive, loaded or launched"),
+        ("lenient", "true for a tool that expects what fleet ignored to be ignored"),
+    )),
+    ApiRoute("DELETE", f"/v1/units/{UNIT}", Right.CHANGE_UNITS, units.destroy, success=204),
+    ApiRoute("PUT", f"/v1/units/{UNIT}/target", Right.CHANGE_UNITS, units.aim,
+             (("target", "inactive, loaded or launched"),)),
+    ApiRoute("POST", f"/v1/units/{UNIT}/restart", Right.CHANGE_UNITS, units.restart),
+    ApiRoute("GET", f"/v1/units/{UNIT}/explain", Right.SEE_UNITS, units.explain),
     ApiRoute("POST", "/v1/tokens", Right.MAKE_TOKENS, people.join_token_made,
              (("hours", "how long it lets machines in, 24 unless given"), ("reason", "for the audit log")),
              success=201),
@@ -84,7 +111,13 @@ ROUTES: tuple[ApiRoute, ...] = (
 )  # fmt: skip
 STREAMS = (
     ("/v1/watch/machines", Right.SEE_MACHINES, stream.all_machines, "Changes of all machines' records as they come."),
-    (f"/v1/watch/machines/{MACHINE}", Right.WATCH_OWN, stream.own, "Changes of a machine's own record as they come."),
+    (
+        f"/v1/watch/machines/{MACHINE}",
+        Right.WATCH_OWN,
+        stream.own,
+        "Changes of a machine's own record and work as they come; as long as it lasts the machine counts as there.",
+    ),
+    ("/v1/watch/units", Right.SEE_UNITS, stream.all_units, "Changes of units, of work and of states as they come."),
 )
 
 
@@ -125,6 +158,7 @@ def _routed(control: Control, streams: Sequence[BaseRoute]) -> Starlette:
             for route in ROUTES
             if route.path == path
         ]
+    routes += fleet_v1.routes(control)
     described = openapi()
 
     async def described_answer(_: Request) -> Response:

@@ -18,6 +18,7 @@ import asyncio
 import json
 import random
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -31,7 +32,7 @@ from orlop.control.hub import Bye, Hub, Listener, Resync, Told, Word
 from orlop.control.problems import ApiProblem
 from orlop.errors import BadInput, OrlopError
 from orlop.model.cluster.access import Caller, Right
-from orlop.model.cluster.names import EXPELLED, MACHINES, STATE
+from orlop.model.cluster.names import EXPELLED, MACHINES, SEEN, STATE, UNIT_RECORDS, WORK
 from orlop.store.protocol import StoreEntry
 
 ALIVE_SECONDS = 10.0
@@ -80,7 +81,9 @@ class Stream:
         peer = request.scope["state"]
         headers = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-store")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        with self._control.hub.listening(self._wants(machine), last) as listener:
+        presence = self._control.presence if self._right is Right.WATCH_OWN else None
+        connected = presence.connected(machine, peer) if presence is not None else nullcontext()
+        with self._control.hub.listening(self._wants(machine), last) as listener, connected:
             hung_up = partial(listener.end, HUNG_UP)
             lost: Lost = peer["lost"]
             lost.tell(hung_up)  # not by awaiting `receive`: that would take a second task for each of a thousand
@@ -122,13 +125,17 @@ class Stream:
 
 
 def own(machine: str) -> Callable[[str], bool]:
-    """A machine is told of its own record, and of its end."""
-    keys = {MACHINES + machine, EXPELLED + machine}
-    return keys.__contains__
+    """A machine is told of its own record, of its work, and of its end."""
+    keys, work = {MACHINES + machine, EXPELLED + machine}, f"{WORK}{machine}/"
+    return lambda key: key in keys or key.startswith(work)
 
 
 def all_machines(_: str) -> Callable[[str], bool]:
     return lambda key: key.startswith(MACHINES)
+
+
+def all_units(_: str) -> Callable[[str], bool]:
+    return lambda key: key.startswith((UNIT_RECORDS, WORK, SEEN))
 
 
 def bye(hub: Hub) -> None:

@@ -36,6 +36,9 @@ class Right(StrEnum):
     SET_LOCKS = "release reboot locks and set their slots"
     MAKE_TOKENS = "make and revoke tokens"
     SEE_AUDIT = "see the audit log"
+    WORK = "do its work"
+    SEE_UNITS = "see units"
+    CHANGE_UNITS = "change units"
 
 
 _READ = frozenset({Access.VIEWER, Access.OPERATOR, Access.ADMIN, Access.AUDITOR})
@@ -50,8 +53,11 @@ RIGHTS: Mapping[Right, frozenset[Access]] = {
     Right.SET_LOCKS: frozenset({Access.OPERATOR, Access.ADMIN}),
     Right.MAKE_TOKENS: frozenset({Access.ADMIN}),
     Right.SEE_AUDIT: frozenset({Access.ADMIN, Access.AUDITOR}),
+    Right.WORK: frozenset({Access.MACHINE}),
+    Right.SEE_UNITS: _READ,
+    Right.CHANGE_UNITS: frozenset({Access.OPERATOR, Access.ADMIN}),
 }
-_OWN = frozenset({Right.REPORT, Right.RENEW, Right.WATCH_OWN, Right.TAKE_LOCK})
+_OWN = frozenset({Right.REPORT, Right.RENEW, Right.WATCH_OWN, Right.TAKE_LOCK, Right.WORK})
 
 
 @dataclass(frozen=True)

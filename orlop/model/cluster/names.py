@@ -55,6 +55,10 @@ SERVER_TOKEN = f"{CONTROL_RUN}/token"
 AGENT_RUN = "/run/orlop/agent"
 AGENT_STATUS = f"{AGENT_RUN}/status.json"
 LOCK_SOCKET = f"{AGENT_RUN}/lock.sock"  # where programs of this machine ask for the cluster's reboot lock
+# the agent asks the host about units (orlop.node.agent.units.host); /usr/lib/orlop/units-asked answers
+UNITS_TEXTS, UNITS_ASKED = f"{AGENT_RUN}/units", f"{AGENT_RUN}/asked"
+PLACED = "/run/orlop/units"  # root's: a file for each service that the cluster has placed here
+PLACED_ANSWER = f"{PLACED}/.answer"
 CA_FILE, CERTIFICATE_FILE, KEY_FILE = "ca.crt", "member.crt", "member.key"
 
 # who runs it
@@ -88,6 +92,15 @@ LOCK_SLOTS = f"{STATE}locks/slots/"  # GROUP → how many slots it has, when it 
 LOCK_TURN = f"{STATE}locks/turn"  # who was granted a slot last: of two that are granted at once one is too late
 REPORTS = f"{KEYS}reports/"  # MACHINE → what it last said of itself
 BOOTS = f"{KEYS}boots/"  # MACHINE → which of its boots reports, and which are refused: written at a boot
+# units on machines (orlop.model.fleet.records says what each is, and who writes it)
+UNIT_RECORDS = f"{STATE}units/"  # UNIT
+WORK = f"{STATE}work/"  # MACHINE/INSTANCE
+OFFERS = f"{STATE}offers/"  # MACHINE
+SEEN = f"{STATE}seen/"  # MACHINE
+PRESENCE = f"{STATE}presence/"  # MACHINE; leased by the server that it is connected to
+LOST = f"{STATE}lost/"  # MACHINE
+DRAINS = f"{STATE}drains/"  # MACHINE
+LEADER = f"{STATE}leader"  # the server whose scheduler decides; leased
 PEOPLE = f"{KEYS}people/"  # SHA-256 of a bearer token → whose it is, the role, when it ends; leased
 AUDIT = f"{KEYS}audit/"  # TIME-… → what somebody did; leased
 

@@ -31,6 +31,8 @@ from orlop.control.joining import JoinAuthority
 from orlop.control.locks import RebootLocks
 from orlop.control.provider import OidcProvider
 from orlop.control.records import Records
+from orlop.control.scheduler.leader import SchedulerLoop
+from orlop.control.scheduler.presence import Presence
 from orlop.control.serve import Certificates, ControlServer, listening, server
 from orlop.control.signing import ClusterSigner
 from orlop.model.cluster import token as join_token
@@ -97,6 +99,7 @@ class ServedControl:
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop)
     stopped: threading.Event = field(default_factory=threading.Event)
     running: ControlServer | None = None
+    scheduler: SchedulerLoop | None = None
     provider: OidcProvider | None = None
     seconds: list[float] = field(default_factory=lambda: [1000.0])  # of the provider's clock
     members: StoreMembers = field(default_factory=lambda: StoreMembers(()))  # what etcd says of itself
@@ -200,17 +203,22 @@ def serving(folder: Path, oidc: OidcSettings | None = None) -> Iterator[ServedCo
         return there.members
 
     locks = RebootLocks(store, records, members, seconds=HOLD_SECONDS)
-    control = Control(store, there.hub, records, locks, JoinAuthority.load(signer), lambda: there.now[0], "s1", "test",
-                      there.provider)  # fmt: skip
+    presence = Presence(store, "s1", closed=0.4)
+    control = Control(
+        store, there.hub, records, locks, JoinAuthority.load(signer), lambda: there.now[0], "s1", "test",
+        there.provider, presence=presence,
+    )  # fmt: skip
+    scheduler = there.scheduler = SchedulerLoop(store, there.hub, "s1", grace=0.3, many_grace=0.9)
     sock = listening("127.0.0.1", 0)
     there.port = sock.getsockname()[1]
 
     async def serve() -> None:
-        watching = asyncio.ensure_future(there.hub.run())
+        watching = [asyncio.ensure_future(each) for each in (there.hub.run(), presence.run(), scheduler.run())]
         await there.hub.ready.wait()
         there.running = server(application(control), there.certificates, lambda: bye(there.hub))
         await there.running.serve(sockets=[sock])
-        watching.cancel()
+        for task in watching:
+            task.cancel()
 
     def run() -> None:
         try:
