@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -59,6 +60,8 @@ class ClusterSettings:
     address: str = ""
     replace_after: float = 300.0
     form: Forming | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    resources: Mapping[str, int] = field(default_factory=dict)
     oidc: OidcSettings | None = None
     reboot_group: str = ""
     snapshots: Schedule = field(default_factory=Schedule)
@@ -102,6 +105,8 @@ def parse(raw: bytes) -> ClusterSettings:
         address=given[table.OWN_ADDRESS] or "",
         replace_after=given[table.REPLACE_AFTER],
         form=Forming(form[table.UNTIL], form[table.SIZE]) if form else None,
+        metadata=dict(pair.split("=") for pair in given[table.METADATA]),
+        resources={name: int(count) for name, _, count in (pair.partition("=") for pair in given[table.RESOURCES])},
         oidc=_oidc(given[table.OIDC]),
         reboot_group=given[table.REBOOT_GROUP] or "",
         snapshots=schedule,

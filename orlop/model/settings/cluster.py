@@ -26,6 +26,7 @@ FORMAT = 1
 MOST_SERVERS = 16  # addresses at which one is looked for
 _LARGEST_PEM = 16_384  # characters
 _READER = "orlop/cluster/settings.py"
+_AGENT = "orlop/node/agent/__main__.py"
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,19 @@ def _is_host(text: str) -> bool:
         _is_address(text)
         or re.fullmatch(r"(?=.{1,253}\Z)([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)*[a-z]([a-z0-9-]*[a-z0-9])?", text) is not None
     )
+
+
+def _is_metadata(text: str) -> bool:
+    key, _, value = text.partition("=")
+    return re.fullmatch(r"[A-Za-z0-9_.-]{1,63}", key, re.ASCII) is not None and _is_value(value)
+
+
+def _is_value(text: str) -> bool:
+    return 0 < len(text) <= 253 and text.isprintable() and "=" not in text and '"' not in text and " " not in text
+
+
+def _is_resource(text: str) -> bool:
+    return re.fullmatch(r"[a-z][a-z0-9._/-]{0,62}=(0|[1-9][0-9]{0,5})", text, re.ASCII) is not None
 
 
 def _is_address(text: str) -> bool:
@@ -158,9 +172,16 @@ STORAGE_KEY = maybe(
     "storage_key", STORAGE_KEY_KIND, "what the storage of `snapshots.to` lets in: servers only", _READER
 )
 
+METADATA = some(
+    "metadata", kinds.where(_is_metadata, "KEY=VALUE"), 64, "what units may ask for with MachineMetadata=", _AGENT
+)
+RESOURCES = some(
+    "resources", kinds.where(_is_resource, "NAME=COUNT"), 64, "what units may take with Resources=", _AGENT
+)
+
 # the file's; the others are files of their own
 PLAIN: tuple[Setting[object], ...] = (
-    NAME, ROLE, SERVERS, OWN_ADDRESS, REPLACE_AFTER, REBOOT_GROUP, FORM, OIDC, SNAPSHOTS,
+    NAME, ROLE, SERVERS, OWN_ADDRESS, REPLACE_AFTER, REBOOT_GROUP, FORM, METADATA, RESOURCES, OIDC, SNAPSHOTS,
 )  # fmt: skip
 SECRETS: tuple[Setting[object], ...] = (CA, CA_KEY, STORE_CA, STORE_CA_KEY, TOKEN, STORAGE_KEY)
 PLAIN_TABLE = SettingsTable("cluster", PLAIN)

@@ -27,6 +27,8 @@ from orlop.net.exchange import Client, Reply
 SECONDS = 10.0
 SILENCE_SECONDS = 25.0  # of a stream: two and a half times what the server says something after
 LARGEST = 1 << 17
+LARGEST_WORK = 32 << 20  # all texts of a machine's units
+LARGEST_LINE = 1 << 20
 # as OpenSSL says it of a certificate, at either end
 _TIMES = ("certificate is not yet valid", "certificate has expired", "certificate expired")
 
@@ -48,23 +50,34 @@ class ControlClient:
         self._servers = servers if isinstance(servers, deque) else deque(servers)
         self._port, self._context = port, context
 
-    def ask(self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Any:
-        """The answer. Raises RefusedByCluster, BadInput (what was asked is wrong), Unreachable: no server answers."""
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+        *,
+        most: int = LARGEST,
+    ) -> Any:
+        """The answer, of at most so many bytes.
+
+        Raises RefusedByCluster, BadInput (what was asked is wrong), Unreachable: no server answers.
+        """
         why: OrlopError | None = None
         for _ in range(len(self._servers)):
             try:
-                return self._ask(method, path, body, headers or {})
+                return self._ask(method, path, body, headers or {}, most)
             except (Unreachable, Lying) as e:
                 why = e
                 self._servers.rotate(-1)
         raise why or Unreachable("no server of the cluster is known")
 
-    def _ask(self, method: str, path: str, body: Any, headers: Mapping[str, str]) -> Any:
+    def _ask(self, method: str, path: str, body: Any, headers: Mapping[str, str], most: int) -> Any:
         raw = None if body is None else json.dumps(body).encode()
         # a connection for each: one that is kept costs the server 60 KB, and reports are half a minute apart
         with self._client(SECONDS, SECONDS) as client:
             reply = client.ask(self._url(path), method=method, headers={"Connection": "close", **headers}, body=raw)
-            return _answer(reply)
+            return _answer(reply, most)
 
     @contextmanager
     def stream(self, path: str, last: str) -> Iterator[Iterator[bytes]]:
@@ -82,7 +95,7 @@ class ControlClient:
     @contextmanager
     def _client(self, seconds: float | None, silence: float) -> Iterator[Client]:
         who = f"the control API on {self._servers[0]}"
-        patience = Patience(seconds, silence)
+        patience = Patience(seconds, silence, probes=seconds is None)
         with closing(Client(patience, who, redirects=0, direct=True, context=self._context)) as client:
             yield client
 
@@ -140,8 +153,8 @@ def _unproven() -> ssl.SSLContext:
     return context
 
 
-def _answer(reply: Reply) -> Any:
-    raw = reply.whole(LARGEST)
+def _answer(reply: Reply, most: int = LARGEST) -> Any:
+    raw = reply.whole(most)
     if reply.status == 204:
         return None
     try:
@@ -164,6 +177,6 @@ def _lines(reply: Reply) -> Iterator[bytes]:
     rest = b""
     while piece := reply.read(1 << 14):
         *lines, rest = (rest + piece).split(b"\n")
-        if len(rest) > LARGEST:
+        if len(rest) > LARGEST_LINE:
             raise Unreachable("the control API sends a line without an end")
         yield from lines

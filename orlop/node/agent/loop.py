@@ -21,7 +21,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from orlop.errors import BadInput, Missing, OrlopError
 from orlop.files import write_atomic
@@ -37,9 +37,24 @@ from orlop.node.agent.keys import MachineKeys, trusting
 from orlop.node.agent.lock import AgentLock
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
+FIRST_STREAM_PAUSE = 0.4
 REFUSED_PAUSE = 60.0  # people must do something first
 LOOK_AT_LIFE_SECONDS = 3600.0
 SOON_SECONDS = 5.0  # while other machines wait for the reboot lock that this one gives back when its boot is good
+LONGEST_STREAM_PAUSE = 10.0
+
+
+class Units(Protocol):
+    """Who does this machine's units (orlop.node.agent.units.worker)."""
+
+    def run(self) -> None: ...
+
+    def hear(self, revision: int) -> None: ...
+
+    def connected(self, *, is_so: bool) -> None: ...
+
+
+MakeUnits = Callable[[str, Callable[[], ControlClient]], Units]
 
 
 @dataclass
@@ -73,7 +88,14 @@ class AgentOutside:
 
 
 class AgentLoop:
-    def __init__(self, outside: AgentOutside, cluster: str, servers: tuple[str, ...], group: str = "") -> None:
+    def __init__(
+        self,
+        outside: AgentOutside,
+        cluster: str,
+        servers: tuple[str, ...],
+        group: str = "",
+        units: MakeUnits | None = None,
+    ) -> None:
         """`group`: whose slots are counted when the machine reboots, "" for its role's."""
         self._outside = outside
         self.state = AgentState(cluster, outside.facts.machine())
@@ -90,9 +112,13 @@ class AgentLoop:
             outside.keys.folder, self.state.machine, group, outside.facts.boot, outside.now,
             lambda: self._client() if outside.keys.has_certificate else None, outside.say, outside.facts.engine_lock,
         )  # fmt: skip
+        self._units = units(self.state.machine, self._client) if units is not None else None
+        if self._units is not None:
+            threading.Thread(target=self._units.run, daemon=True).start()
 
     def run(self) -> None:
         """For ever."""
+        self._outside.status.unlink(missing_ok=True)  # what was so before this program began is not known any more
         notify("READY=1")
         while True:
             pause = self.turn()
@@ -192,29 +218,37 @@ class AgentLoop:
             self._listener.start()
 
     def _listening(self) -> None:
-        """A stream that ends is begun again after a pause of this machine's own, at the next server if need be."""
-        pause = FIRST_PAUSE
-        while True:
+        """A stream that ends is begun again, at the next server if need be, after a pause of its own. As long as there
+        is one the machine counts as there.
+        """
+        pause = FIRST_STREAM_PAUSE
+        while self._outside.keys.has_certificate:
             try:
                 with self._client().stream(f"/v1/watch/machines/{self.state.machine}", "") as lines:
-                    for name, data in events(lines):
-                        pause = FIRST_PAUSE
+                    for revision, name, data in events(lines):
+                        pause = FIRST_STREAM_PAUSE
                         if name == "bye":
                             break
-                        self._hear(name, data)
+                        self._hear(revision, name, data)
             except RefusedByCluster:
                 return  # the reports say why; the next one that is taken begins another stream
             except (OrlopError, OSError):
                 pass  # the reports say who is away; here there is nothing to add
-            if self._stop.wait(self._outside.random(pause / 2, pause)):
+            finally:
+                if self._units is not None:
+                    self._units.connected(is_so=False)
+            if self._stop.wait(self._outside.random(pause / 4, pause)):
                 return
-            pause = min(pause * 2, LONGEST_PAUSE)
+            pause = min(pause * 2, LONGEST_STREAM_PAUSE)
 
     def end(self) -> None:
         """Begin no stream any more."""
         self._stop.set()
 
-    def _hear(self, name: str, data: Any) -> None:
+    def _hear(self, revision: int, name: str, data: Any) -> None:
+        if self._units is not None and (name == "state" or str(data.get("key", "")).startswith("work/")):
+            self._units.connected(is_so=True)
+            self._units.hear(revision)
         own = f"machines/{self.state.machine}"
         if name == "state":
             self._tell(decided=data.get(own) or {})
@@ -233,17 +267,19 @@ class AgentLoop:
 
 
 def events(lines: Any) -> Any:
-    """Name and data of each event of a stream of lines; comments and what is not JSON are skipped."""
-    name, data = "", ""
+    """Id, name and data of each event of a stream of lines; comments and what is not an object are skipped."""
+    name, data, ident = "", "", ""
     for raw in lines:
         text = raw.decode(errors="replace").rstrip("\r")
         if not text:
             with suppress(ValueError):
-                if name:
-                    yield name, json.loads(data or "null")
-            name, data = "", ""
+                if name and isinstance(found := json.loads(data or "null"), dict):
+                    yield int(ident or 0), name, found
+            name, data, ident = "", "", ""
         elif text.startswith("event: "):
             name = text.removeprefix("event: ")
+        elif text.startswith("id: "):
+            ident = text.removeprefix("id: ")
         elif text.startswith("data: "):
             data += text.removeprefix("data: ")
 

@@ -140,6 +140,18 @@ def test_worker_reads_what_it_was_given(tmp_path: Path) -> None:
     assert TOKEN not in (top / SETTINGS_PLACE.lstrip("/")).read_text()
 
 
+def test_what_a_machine_offers_to_units(tmp_path: Path) -> None:
+    more = {"metadata": ["region=eu", "disk=ssd"], "resources": ["gpu=2"]}
+    settings = load(machine(tmp_path, {**WORKER, **more}))
+    assert (settings.metadata, settings.resources) == ({"region": "eu", "disk": "ssd"}, {"gpu": 2})
+
+
+@pytest.mark.parametrize("pair", ["region", "=eu", "region=", "a b=c", "a=b c", "a=b=c", 'a="b"', "k" * 64 + "=v"])
+def test_metadata_that_no_unit_could_ask_for_is_refused(pair: str) -> None:
+    with pytest.raises(BadInput, match="must be KEY=VALUE"):
+        parse(toml({**{k: v for k, v in WORKER.items() if k != "token"}, "metadata": [pair]}))
+
+
 def test_credential_is_what_systemd_hands_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
     (tmp_path / "store-ca.key").write_text("handed over")
