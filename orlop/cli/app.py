@@ -32,6 +32,7 @@ COMMANDS = {
     "config": ("orlop.cli.config.command", "app"),
     "cluster": ("orlop.cli.cluster.command", "app"),
     "machine": ("orlop.cli.machine.command", "app"),
+    "unit": ("orlop.cli.unit.command", "app"),
     "release": ("orlop.cli.release.command", "app"),
     "sdk": ("orlop.cli.sdk", "app"),
 }

@@ -44,6 +44,12 @@ def cordon(server: Server, machine: Member, reason: Reason, name: Name = None, k
 
 
 @app.command()
+def drain(server: Server, machine: Member, reason: Reason, name: Name = None, key: Key = None) -> None:
+    """Let a machine's units go elsewhere, and give it no new ones; `uncordon` ends it."""
+    _ask(server, name, key, "drain", machine, "--reason", reason)
+
+
+@app.command()
 def uncordon(server: Server, machine: Member, name: Name = None, key: Key = None) -> None:
     """Give a machine work again."""
     _ask(server, name, key, "uncordon", machine)

@@ -154,7 +154,7 @@ class AgentMachine:
             self.worker = StoppingWorker(made, over)
             return self.worker
 
-        self.loop = AgentLoop(outside, "test", ("127.0.0.1",), units)
+        self.loop = AgentLoop(outside, "test", ("127.0.0.1",), units=units)
         if server:
             self.loop.turn()
 

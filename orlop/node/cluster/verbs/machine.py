@@ -17,6 +17,7 @@ from orlop.model.cluster.lock import MOST_SLOTS
 from orlop.model.cluster.machine import machine_trouble
 from orlop.node.agent.control import ControlClient
 from orlop.node.cluster.admin import control
+from orlop.node.cluster.verbs.columns import columns
 
 _COLUMNS = (("MACHINE", "machine"), ("HOST", "host"), ("ROLE", "role"), ("IS", "presence"), ("CORDONED", "cordoned"))
 _DIGITS = 8  # of a machine's name in a list, and the fewest that name one
@@ -35,6 +36,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     for name, about, reason in (
         ("show", "one machine", False),
         ("cordon", "give it no new work", True),
+        ("drain", "let its units go elsewhere, and give it no new ones", True),
         ("uncordon", "give it work again", False),
         ("expel", "put it out: its certificate is refused from now on", True),
         ("unlock", "take the reboot lock from it", True),
@@ -69,9 +71,15 @@ def run(args: argparse.Namespace) -> int:
         elif args.deed == "expel":
             asked.ask("DELETE", f"{where}?reason={quote(args.reason)}")
             print(f"{machine} is out; it comes back only with a new token")
+        elif args.deed == "drain":
+            asked.ask("PUT", f"{where}/cordon", {"reason": args.reason})
+            asked.ask("PUT", f"{where}/drain", {"reason": args.reason})
+            print(f"{machine} gives its units up; uncordon lets it have some again")
         else:
             reason = args.reason if args.deed == "cordon" else ""
             asked.ask("PUT", f"{where}/cordon", {"reason": reason})
+            if not reason:
+                asked.ask("PUT", f"{where}/drain", {"reason": ""})
             print(f"{machine} gets {'no new work' if reason else 'work again'}")
     return 0
 
@@ -109,7 +117,7 @@ def locks_table(groups: Sequence[dict[str, Any]]) -> list[str]:
         for holder in holders:
             row = [str(holder.get(name) or "-") for name in ("machine", "host", "since", "presence")]
             rows.append([str(group["group"]), str(group["slots"]), row[0][:_DIGITS], *row[1:]])
-    return _aligned(rows)
+    return columns(rows)
 
 
 def table(machines: Sequence[dict[str, Any]]) -> list[str]:
@@ -118,9 +126,4 @@ def table(machines: Sequence[dict[str, Any]]) -> list[str]:
     for machine in machines:
         row = [str(machine.get(name) or "-") for _, name in _COLUMNS]
         rows.append([row[0][:_DIGITS], *row[1:]])
-    return _aligned(rows)
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(len(row[n]) for row in rows) for n in range(len(rows[0]))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return list(columns(rows))

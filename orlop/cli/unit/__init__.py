@@ -1,0 +1,1 @@
+"""`orlop unit …`: units on the machines of a cluster."""
