@@ -117,7 +117,7 @@ def locks_table(groups: Sequence[dict[str, Any]]) -> list[str]:
         for holder in holders:
             row = [str(holder.get(name) or "-") for name in ("machine", "host", "since", "presence")]
             rows.append([str(group["group"]), str(group["slots"]), row[0][:_DIGITS], *row[1:]])
-    return columns(rows)
+    return list(columns(rows))
 
 
 def table(machines: Sequence[dict[str, Any]]) -> list[str]:
