@@ -213,6 +213,6 @@ class Hub:
         return Resync(self._revision, tuple(e for k, e in sorted(self._now.items()) if listener.wants(k)))
 
     def end(self, reason: str, wants: Callable[[Listener], bool] = lambda _: True) -> None:
-        """Let listeners go: all when the server stops."""
-        for listener in [each for each in self._listeners if wants(each)]:
+        """Let streams go: all when the server stops. What listens in this process is ended by who runs it."""
+        for listener in [each for each in self._listeners if each.most == QUEUE and wants(each)]:
             listener.end(reason)

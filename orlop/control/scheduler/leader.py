@@ -84,6 +84,8 @@ class SchedulerLoop:
         with self._hub.listening(LEADER.__eq__, deep=True) as listener:
             while True:
                 word = await listener.next(_LONG)
+                if isinstance(word, Bye):
+                    raise Unavailable("too much has changed at once: it is read anew")
                 if isinstance(word, Resync) and not word.entries:
                     return
                 if isinstance(word, Told) and word.change.entry is None:
