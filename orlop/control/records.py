@@ -243,7 +243,7 @@ class Records:
 
     async def write(self, writes: Sequence[Write], expect: Sequence[Expect], deed: Deed, now: datetime) -> int:
         """What somebody changes of what is not kept here, with its audit entry. Raises Conflict."""
-        return await self._commit(writes, expect, deed, now)
+        return await self.commit(writes, expect, deed, now)
 
     async def note(self, deed: Deed, result: str, now: datetime) -> None:
         """Something that was refused, or that changes nothing in the store."""
