@@ -5,6 +5,7 @@
     no-initrd   a unit that its initrd needs fails
     unhealthy   a unit of it fails, so that its first boot is judged bad
     hangs       a unit that the boot waits for never ends, so that its boot is never judged
+    enforcing   the same system, whose kernel is told to enforce its SELinux policy
 
 Each is a folder as `orlop image build` leaves it, without a disk. Compressing a /usr takes longest, so it is done once,
 for all of them: it holds what every kind needs, and the kernel's command line says which kind it is. The version is in
@@ -31,7 +32,8 @@ from orlop.files import locked, made_beside, remove_tree
 from orlop.image.factory import os_release
 from orlop.image.index import make_index, write_index
 from orlop.image.inspect import sha256
-from orlop.image.seal import EROFS, HINTS, make_uki, seal_verity
+from orlop.image.seal import make_erofs, make_uki, seal_verity
+from orlop.image.selinux import SELinuxMode
 from orlop.model.words.version import Version
 from orlop.sdk.run import sdk_run
 from orlop.workspace import Workspace
@@ -80,6 +82,7 @@ class VariantKind(StrEnum):
     NO_INITRD = "no-initrd"
     UNHEALTHY = "unhealthy"
     HANGS = "hangs"
+    ENFORCING = "enforcing"
 
 
 @dataclass(frozen=True)
@@ -140,7 +143,7 @@ class Releases:
         tree = fresh / _TREE
         sdk_run(
             self.ws,
-            ["fsck.erofs", "--xattrs", f"--extract={tree}", self._built.usr],
+            ["fsck.erofs", f"--extract={tree}", self._built.usr],
             what="unpacking the usr image",
             binds=[fresh, self.image],
         )
@@ -155,15 +158,8 @@ class Releases:
             wants = unit.parent / "multi-user.target.wants"
             wants.mkdir(exist_ok=True)
             (wants / unit.name).symlink_to(f"../{unit.name}")
-        sdk_run(
-            self.ws,
-            [
-                *("mkfs.erofs", *EROFS, f"--compress-hints={self.ws.os_tree / HINTS}"),
-                *("-T", str(self.base.epoch), "-U", "7e57f00d-0000-4000-8000-000000000000", fresh / "usr.raw", tree),
-            ],
-            what="making the usr image of the test releases",
-            binds=[fresh],
-        )
+        name = "7e57f00d-0000-4000-8000-000000000000"
+        make_erofs(self.ws, tree, fresh / "usr.raw", epoch=self.base.epoch, name=name)
         remove_tree(tree)
 
     # one of them
@@ -191,6 +187,7 @@ class Releases:
             initrd=work / "initrd",
             os_release=work / "os-release",
             more=words(kind),
+            enforcing=SELinuxMode.ENFORCING if kind is VariantKind.ENFORCING else None,
         )
         remove_tree(work)
         write_index(folder, make_index(folder, version, sealed.root_hash))
@@ -200,6 +197,7 @@ class Releases:
             "version": str(version),
             "roothash": sealed.root_hash,
             "sha256": sums,
+            **({"selinux": SELinuxMode.ENFORCING} if kind is VariantKind.ENFORCING else {}),
         }
         built.write_contents(folder, replace(built.BuiltImage.read(self.image).contents, version=version))
         built.write_manifest(folder, about)

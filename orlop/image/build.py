@@ -17,7 +17,7 @@ from pathlib import Path
 from orlop.built import latest, point_latest, read_manifest, versions, write_contents, write_manifest
 from orlop.errors import BadInput
 from orlop.files import locked, made_beside, need_space, remove_tree, usual_umask
-from orlop.image import keys, nodes, roots, runtime, sources, zones
+from orlop.image import keys, nodes, roots, runtime, selinux, sources, zones
 from orlop.image.apart import set_apart
 from orlop.image.contents.collect import MOVED, Collector
 from orlop.image.factory import make_factory, only_usr
@@ -129,6 +129,7 @@ def make_image(
         make_initrd(ws, tree, kernel, initrd, epoch=version.epoch, work=work)
     with steps.step("Sealing /usr"):
         keep_command_line(ws, tree)
+        selinux.install(ws, tree, work / "selinux")
         make_factory(tree, ws.os_tree / "prune", version, build_id)
         only_usr(tree)
         collector.install_texts(tree)
@@ -142,6 +143,7 @@ def make_image(
         write_index(folder, make_index(folder, version, sealed.root_hash, etcd=contents.version_of(roots.ETCD_PACKAGE)))
         write_contents(folder, contents)
         about = describe(ws, tree, sealed, contents, kernel=kernel, inputs=key, build_id=build_id, initrd=initrd)
+        about["selinux"] = selinux.mode(ws)
         about["root_keys"] = hashlib.sha256(trusted).hexdigest() if trusted is not None else None
         about["runtime"] = python | {"bytes": runtime.sealed_bytes(ws, tree, work)}
         write_manifest(folder, about)

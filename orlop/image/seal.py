@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
+import tempfile
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from orlop.built import BuiltImage, ImageFiles
 from orlop.errors import CommandFailed
+from orlop.image import selinux
 from orlop.model.disk.own import IMAGE_DISK, IMAGE_SEED
 from orlop.model.update.boot import RESET_SORT_KEY
 from orlop.model.words.arch import BUILT
@@ -69,7 +71,12 @@ def keep_command_line(ws: Workspace, tree: Path) -> None:
     """Tell the machine what it is to be booted with; the root hash cannot be in what it is the hash of."""
     path = tree / CMDLINE
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(" ".join(command_words((ws.os_tree / "cmdline").read_text())) + "\n")
+    path.write_text(" ".join(_told(ws)) + "\n")
+
+
+def _told(ws: Workspace, enforcing: selinux.SELinuxMode | None = None) -> list[str]:
+    words = command_words((ws.os_tree / "cmdline").read_text())
+    return selinux.arguments(words, enforcing or selinux.mode(ws))
 
 
 def seed(version: Version, what: str) -> uuid.UUID:
@@ -80,16 +87,29 @@ def seed(version: Version, what: str) -> uuid.UUID:
 def seal_usr(ws: Workspace, tree: Path, folder: Path, version: Version) -> Sealed:
     """Make the usr image and the verity tree over it in `folder`."""
     draft = Sealed(folder, version, "0" * 64)
-    sdk_run(
-        ws,
-        [
-            *("mkfs.erofs", *EROFS, f"--compress-hints={ws.os_tree / HINTS}"),
-            *("-T", str(version.epoch), "-U", str(seed(version, "usr")), draft.usr, tree / "usr"),
-        ],
-        what="making the usr image",
-        binds=[folder, tree],
-    )
+    make_erofs(ws, tree / "usr", draft.usr, epoch=version.epoch, name=seed(version, "usr"))
     return seal_verity(ws, folder, version)
+
+
+def make_erofs(ws: Workspace, usr: Path, image: Path, *, epoch: int, name: uuid.UUID | str) -> None:
+    """Make the file system of a /usr, labelled as the SELinux policy in it says. `epoch`: the time of
+    every file; `name`: its UUID.
+    """
+    with tempfile.TemporaryDirectory(prefix="orlop-erofs-", dir="/tmp") as folder:
+        sdk_run(
+            ws,
+            [
+                *(
+                    "mkfs.erofs",
+                    *EROFS,
+                    f"--compress-hints={ws.os_tree / HINTS}",
+                    *selinux.label_words(usr, Path(folder)),
+                ),
+                *("-T", str(epoch), "-U", str(name), image, usr),
+            ],
+            what="making the usr image",
+            binds=[image.parent, usr.parent],
+        )
 
 
 def seal_verity(ws: Workspace, folder: Path, version: Version) -> Sealed:
@@ -116,11 +136,11 @@ def command_words(text: str) -> list[str]:
     return [word for line in text.splitlines() for word in line.split("#", 1)[0].split()]
 
 
-def command_line(text: str, roothash: str, more: Sequence[str] = ()) -> str:
-    """The kernel command line: the words of os/cmdline, `more`, then the root hash."""
+def command_line(words: Sequence[str], roothash: str) -> str:
+    """The kernel command line: `words`, then the root hash."""
     halves = (("data", roothash[:32]), ("hash", roothash[32:]))
     places = [f"systemd.verity_usr_{name}={OF_BOOTED}/{uuid.UUID(half)}" for name, half in halves]
-    return " ".join([*command_words(text), *more, *places, f"usrhash={roothash}"])
+    return " ".join([*words, *places, f"usrhash={roothash}"])
 
 
 def make_uki(
@@ -132,9 +152,13 @@ def make_uki(
     initrd: Path,
     os_release: Path,
     more: Sequence[str] = (),
+    enforcing: selinux.SELinuxMode | None = None,
 ) -> None:
-    """Join stub, kernel, initrd and command line into one EFI program, with a second profile for a factory reset."""
-    cmdline = command_line((ws.os_tree / "cmdline").read_text(), sealed.root_hash, more)
+    """Join stub, kernel, initrd and command line into one EFI program, with a second profile for a factory reset.
+
+    `more` are further words of the command line; `enforcing` is what is done with SELinux, if it is not what os/ says.
+    """
+    cmdline = command_line([*_told(ws, enforcing), *more], sealed.root_hash)
     reset = _reset_profile(ws, cmdline, os_release, kernel.parent)
     sdk_run(
         ws,

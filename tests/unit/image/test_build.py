@@ -18,7 +18,7 @@ from orlop.image import build, runtime
 from orlop.image.factory import make_factory, os_release
 from orlop.image.inspect import enabled_units, setuid_files
 from orlop.image.interpreters import interpreters
-from orlop.image.seal import Sealed, command_line, seed
+from orlop.image.seal import Sealed, command_line, command_words, seed
 from orlop.model.words.version import Version
 from orlop.sdk import tree as sdk
 from orlop.steps import Steps
@@ -94,7 +94,7 @@ def test_there_is_one_kernel(tmp_path: Path, count: int) -> None:
 
 def test_the_command_line_drops_comments_and_ends_with_the_root_hash() -> None:
     root_hash = "0123456789abcdef" * 2 + "fedcba9876543210" * 2
-    words = command_line("# a\nroot=tmpfs quiet # why\n\npanic=10\n", root_hash).split()
+    words = command_line(command_words("# a\nroot=tmpfs quiet # why\n\npanic=10\n"), root_hash).split()
     assert [words[:3], words[-1]] == [["root=tmpfs", "quiet", "panic=10"], f"usrhash={root_hash}"]
     assert words[3:-1] == [
         "systemd.verity_usr_data=/dev/disk/orlop/by-partuuid/01234567-89ab-cdef-0123-456789abcdef",
