@@ -48,6 +48,7 @@ EXAMPLES = {
     "node denylist": ("node denylist n1", "node denylist n1 --allow 20261202.1"),
     "node diff": ("node diff n1", "node diff n1 --json"),
     "node reboot": ("node reboot n1", "node reboot n1 --wait 600"),
+    "node denials": ("node denials n1", "node denials n1 --json"),
     "node reset": ("node reset n1", "node reset n1 --keep /var/lib/app --yes"),
     "config": ("config check machine.bu", "config simulate machine.bu"),
     "config build": ("config build machine.bu", "config build machine.bu -o machine.ign --strict"),

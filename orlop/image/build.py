@@ -143,7 +143,6 @@ def make_image(
         write_index(folder, make_index(folder, version, sealed.root_hash, etcd=contents.version_of(roots.ETCD_PACKAGE)))
         write_contents(folder, contents)
         about = describe(ws, tree, sealed, contents, kernel=kernel, inputs=key, build_id=build_id, initrd=initrd)
-        about["selinux"] = selinux.mode(ws)
         about["root_keys"] = hashlib.sha256(trusted).hexdigest() if trusted is not None else None
         about["runtime"] = python | {"bytes": runtime.sealed_bytes(ws, tree, work)}
         write_manifest(folder, about)

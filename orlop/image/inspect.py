@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 from typing import Any
 
-from orlop.image import runtime
+from orlop.image import runtime, selinux
 from orlop.image.interpreters import interpreters
 from orlop.image.prune import executables, walk
 from orlop.image.seal import Sealed
@@ -50,6 +50,7 @@ def describe(
         "setuid": setuid_files(tree),
         "interpreters": interpreters(tree, tree / runtime.PLACE),
         "units": enabled_units(tree),
+        "selinux": selinux.mode(ws),
     }
 
 

@@ -1,8 +1,8 @@
 """The text of the SELinux policy: from what os/selinux says to what the compiler reads. Pure.
 
-The rules there are CIL (SELinux's own language), with one liberty: a rule may name several types on either side, for which
-one rule a pair is written here. What only lists facts (classes with their permissions, 1,024 categories, what the kernel
-labels first) is in tables, and becomes CIL here.
+The rules there are CIL (SELinux's own language), with one liberty: a rule may name several types on either side, for
+which one rule a pair is written here. What only lists facts (classes with their permissions, 1,024 categories, what the
+kernel labels first) is in tables, and becomes CIL here.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def initial_labels(table: str) -> list[tuple[str, str]]:
 
 
 def facts(class_table: str, sid_table: str) -> str:
-    """The CIL that only lists facts: what may be asked about, categories, the one user, what the kernel labels first."""
+    """The CIL of facts: what may be asked about, categories, the one user, what the kernel labels first."""
     shared, known = classes(class_table)
     lines = ["(handleunknown deny)", "(mls true)", *(f"(policycap {name})" for name in CAPABILITIES)]
     lines += [f"(common {name} ({' '.join(permissions)}))" for name, permissions in shared.items()]

@@ -27,6 +27,7 @@ VERBS = {
     "unit": ("orlop.node.cluster.verbs.unit", "units of its cluster, with fleetctl's verbs"),
     "reboot": ("orlop.node.agent.reboot", "reboot this machine, when its cluster can do without it"),
     "diff": ("orlop.node.drift.diff", "what this machine has beyond its image and its configuration"),
+    "denials": ("orlop.node.denials.show", "what SELinux refused since this machine started, and what would allow it"),
     "reset": ("orlop.node.reset.ask", "start over: empty /var, but for what is kept, and reboot"),
 }
 COULD_NOT = 2

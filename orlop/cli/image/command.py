@@ -74,6 +74,7 @@ def rows(about: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("disk image", f"{megabytes(about['image_bytes'])} raw, {megabytes(about['image_zstd_bytes'])} as zstd"),
         ("root hash", about["roothash"]),
         ("root keys", f"sha256 {about['root_keys']}" if about.get("root_keys") else "none: no repository is believed"),
+        *([("SELinux", about["selinux"])] if "selinux" in about else []),
         ("setuid", listed(about["setuid"])),
         ("interpreters", listed(about["interpreters"])),
         *([("runtime", python(about["runtime"]))] if "runtime" in about else []),  # older images have none

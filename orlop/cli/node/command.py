@@ -15,9 +15,11 @@ from orlop.errors import OrlopError
 from orlop.model.drift.difference import Difference
 from orlop.model.drift.text import differences_text, lines, parse_differences
 from orlop.model.reset.request import RESULT, ResetRequest, ResetResult
+from orlop.model.selinux import denial
 
 app = typer.Typer(
-    help="One machine: its updates, what it has beyond its configuration, starting over.", no_args_is_help=True
+    help="One machine: its updates, what it has beyond its configuration, what it refused, starting over.",
+    no_args_is_help=True,
 )
 
 COULD_NOT = 2
@@ -64,6 +66,27 @@ def reboot(
             machine.ask("reboot", "--lock-only", "--wait", str(wait))
         machine.run("systemctl", "reboot")  # its exit status tells nothing: the connection ends with the system
         machine.wait_verdict(since, steps(ctx), timeout)
+
+
+@app.command()
+def denials(node: MachineName, name: Name = None, key: Key = None, as_json: AsJson = False) -> None:
+    """What SELinux has refused on a machine since it started: each in a sentence, with what would allow it.
+
+    Exit status: 0 nothing was refused; 1 something was; 2 it could not be told.
+    """
+    try:
+        machine = reach(node, name, key)
+        refused = denial.parse_document(
+            machine.ask("denials", "--json", good=(0, 1)), f"what {machine.name} says of SELinux"
+        )
+    except OrlopError as e:
+        report(e)
+        raise typer.Exit(COULD_NOT) from None
+    if as_json:
+        print(denial.as_document(refused))
+    else:
+        print("\n".join(denial.lines(refused)) or f"SELinux has refused nothing on {node} since it started")
+    raise typer.Exit(1 if refused else 0)
 
 
 @app.command()

@@ -27,6 +27,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from orlop.model.disk import names
+from orlop.model.selinux import policy
 from orlop.node.config.failure import Failure, StageFailed
 from orlop.node.config.rendering import (
     ArrayView,
@@ -157,6 +158,11 @@ def refuse_loops(storage: StorageSection) -> None:
 
 def _refuse(storage: StorageSection) -> None:
     """Raise StageFailed for what cannot be made, and for what the names show to be the system's own."""
+    for kind, entries in storage.nodes:
+        for number, entry in enumerate(entries):
+            if policy.is_policy(entry.path):
+                reason = f"storage.{kind}.{number}: nothing can be put at {entry.path}: {policy.FOLDER} {policy.WHY}"
+                raise StageFailed(Failure("files", reason, True))
     refuse_loops(storage)
     for setting, device in names.named(storage.raw):
         if names.is_system(device):

@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 
 from orlop.model.disk.names import ADVICE
+from orlop.model.selinux import policy
 
 _LINE = re.compile(r"^(CRITICAL|ERROR|WARNING) *: (.*)$", re.MULTILINE)
 _FOUND = re.compile(r"error at ")  # $.path, line and column
@@ -54,6 +55,7 @@ _BY_REASON = (
     (r"failed to create users/groups: lstat ", NO_HOME),
     (r"useradd: group '.*' does not exist", NO_GROUP),
     (r"/(tmpfiles|sysusers)\.d/", WRONG_LINE),
+    (policy.FOLDER, "leave it out: which policy a machine has, its image says"),
     TAKEN,
 )
 

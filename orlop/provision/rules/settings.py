@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from orlop.errors import BadInput
 from orlop.model.cluster.names import Role
+from orlop.model.selinux import policy
 from orlop.model.settings.cluster import problems
 from orlop.model.settings.document import SETTINGS
 from orlop.model.settings.kinds import FILE_NAME
@@ -40,6 +41,7 @@ _NO_FILES = {
     "/sbin": "is part of /usr, which is read-only",
     "/lib": "is part of /usr, which is read-only",
     "/lib64": "is part of /usr, which is read-only",
+    policy.FOLDER: policy.WHY,
     "/proc": "belongs to the kernel",
     "/sys": "belongs to the kernel",
     "/dev": "is made anew by udev",

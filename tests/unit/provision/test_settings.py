@@ -315,6 +315,10 @@ def test_text_of_a_quadlet(text: str, message: str | None) -> None:
             "nothing can be put at /bin: /bin is part of /usr, which is read-only",
         ),
         (
+            "storage: {links: [{path: /etc/selinux, target: /var/mine}]}",
+            "nothing can be put at /etc/selinux: /etc/selinux leads to the SELinux policy of the image",
+        ),
+        (
             "storage: {directories: [{path: /run/x}]}",
             "nothing can be put at /run/x: /run is made anew when the system starts",
         ),

@@ -1,0 +1,1 @@
+"""`orlop denials` on a machine: what SELinux refused since it started."""
