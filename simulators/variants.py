@@ -32,7 +32,7 @@ from orlop.files import locked, made_beside, remove_tree
 from orlop.image.factory import os_release
 from orlop.image.index import make_index, write_index
 from orlop.image.inspect import sha256
-from orlop.image.seal import make_erofs, make_uki, seal_verity
+from orlop.image.seal import Sealed, make_disk, make_erofs, make_uki, seal_verity
 from orlop.image.selinux import SELinuxMode
 from orlop.model.words.version import Version
 from orlop.sdk.run import sdk_run
@@ -119,6 +119,22 @@ class Releases:
                 folder.parent.mkdir(exist_ok=True)
                 with made_beside(folder) as fresh:
                     self._make(fresh, version, kind)
+        return folder
+
+    def disk(self, number: int, kind: VariantKind) -> Path:
+        """A folder with release `number` as `make` leaves it, and with its disk: for a machine that begins as it."""
+        made = self.make(number, kind)
+        folder = made.parent / "disks" / made.name
+        with locked(self.ws.cache / "test-releases.lock", "the maker of test releases", wait=MAKE_SECONDS):
+            if not folder.exists():
+                folder.parent.mkdir(exist_ok=True)
+                with made_beside(folder) as fresh:
+                    for file in made.iterdir():
+                        os.link(file, fresh / file.name)
+                    work = fresh / "work"
+                    work.mkdir()
+                    make_disk(self.ws, Sealed.of(built.BuiltImage.read(fresh)), work)
+                    remove_tree(work)
         return folder
 
     # what all have in common
