@@ -1,4 +1,4 @@
-"""What the machine tests share: the lab, and what its consoles may hold."""
+"""What the machine tests share: the lab, what its consoles may hold, and what SELinux may have refused on it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from orlop.built import ImageFiles, read_manifest
+from orlop.image.selinux import SELinuxMode
 from orlop.lab.lab import Lab
 from orlop.lab.machine import Node
 from orlop.lab.plan import LabPlan
 from orlop.machines import console
+from orlop.model.selinux import denial
+from orlop.model.words.version import Version
 from orlop.workspace import Workspace
 from tests.machines.keeping import made
 from tests.machines.saved import settled
@@ -21,12 +25,14 @@ VERDICT_SECONDS = 600.0
 @dataclass
 class Machines:
     """The shared lab. `begins`: by node, where its console begins to count, else at its first byte; `excused`: by node,
-    stretches of its console where a test caused trouble of these kinds.
+    stretches of its console where a test caused trouble of these kinds. `attackers`: domains whose refusals are what
+    tests are about; of any other there must be none.
     """
 
     lab: Lab
     begins: Mapping[str, int] = field(default_factory=dict)
     excused: dict[str, list[tuple[int, int, frozenset[str]]]] = field(default_factory=dict)
+    attackers: set[str] = field(default_factory=lambda: {"container_t", "spc_t", "admin_t", "sftpd_t"})
 
     @property
     def n1(self) -> Node:
@@ -55,6 +61,15 @@ class Machines:
             if problem.kind not in excused
         )
 
+    def refused(self) -> str:
+        """What SELinux refused to the system on machines that run and enforce it, as one text; "" when nothing."""
+        said = []
+        for node in self.lab.nodes:
+            if node.running and node.run("sh", "-c", "grep -q 1 /sys/fs/selinux/enforce").code == 0:
+                found = denial.parse_document(node.run("orlop", "denials", "--json").out, node.name)
+                said += [f"{node.name}: {d}" for d in found if d.source not in self.attackers]
+        return "\n".join(said)
+
     def _stretches(self, node: Node) -> Iterator[tuple[str, frozenset[str]]]:
         """The node's console in pieces, each with the kinds of trouble that are excused there."""
         log = node.at.console_log.read_bytes()
@@ -64,6 +79,14 @@ class Machines:
             yield log[begin:end].decode(errors="replace"), kinds
             place = end
         yield log[place:].decode(errors="replace"), frozenset()
+
+
+def enforces(plan: LabPlan) -> bool:
+    """Whether the image of the plan has its machines enforce SELinux, by its manifest."""
+    folder = plan.image.raw.parent
+    return ImageFiles(folder, Version.parse(plan.image.version)).manifest.exists() and (
+        read_manifest(folder).about.get("selinux") == SELinuxMode.ENFORCING
+    )
 
 
 @contextmanager
@@ -80,7 +103,7 @@ def watched(
         there = Machines(lab.lab, lab.consoles)
         try:
             yield there
-            trouble = there.trouble()
+            trouble = "\n".join(filter(None, (there.trouble(), there.refused() if enforces(plan) else "")))
         finally:
             for node in there.lab.nodes:  # where a person, or CI, finds them
                 kept = ws.state / "logs" / f"vm-{plan.name}-{node.name}-console.log"
