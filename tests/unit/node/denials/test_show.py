@@ -12,7 +12,7 @@ from orlop.errors import BadInput, OrlopError
 from orlop.node.denials import show
 
 LINE = (
-    'audit: type=1400 audit(1.2:3): avc:  denied  {{ {} }} for  pid=812 comm="sh" scontext=system_u:system_r:admin_t:s0 '
+    'audit: type=1400 audit(1.2:3): avc:  denied  {{ {} }} for pid=812 comm="sh" scontext=system_u:system_r:admin_t:s0 '
     "tcontext=system_u:object_r:security_t:s0 tclass=security permissive=0"
 )
 
