@@ -39,10 +39,10 @@ stop enforcing              | admin_t security_t security setenforce   | echo 0 
 load a policy               | admin_t security_t security load_policy  | POLICY
 write a slot                | admin_t disk_device_t blk_file write     | dd if=/dev/zero of=/dev/vda2 count=1
 write the ESP               | admin_t boot_t dir write                 | touch /boot/EFI/Linux/x
-write /usr                  | admin_t fs_t filesystem remount          | mount -o remount,rw /usr
-open /etc                   | admin_t tmpfs_t filesystem remount       | mount -o remount,bind,rw /etc
-mount over /etc             | admin_t tmpfs_t filesystem mount         | mount -t tmpfs none /etc/systemd/system
-uncover /etc                | admin_t tmpfs_t filesystem unmount       | umount -l /etc
+write /usr                  | admin_t admin_t capability sys_admin       | mount -o remount,rw /usr
+open /etc                   | admin_t admin_t capability sys_admin       | mount -o remount,bind,rw /etc
+mount over /etc             | admin_t admin_t capability sys_admin       | mount -t tmpfs none /etc/systemd/system
+uncover /etc                | admin_t admin_t capability sys_admin       | umount -l /etc
 load a module               | admin_t admin_t capability sys_module    | modprobe dummy
 load a module by a unit     | admin_t closed_unit_t service start      | systemctl start modprobe@dummy.service
 run a file of /var          | admin_t state_t file execute             | cp /usr/bin/true /var/x && /var/x

@@ -34,6 +34,7 @@ VIOLATIONS = {
     "podman relabels units": "(allow runtime_t unit_run_t (dir (relabelfrom)))",
     "a login has process 1 start anything": "(allow admin_t init_t (system (start)))",
     "a privileged container, too": "(allow spc_t init_t (system (start)))",
+    "a login may mount": "(allow admin_t self (capability (sys_admin)))",
     "a login mounts": "(allow admin_t tmpfs_t (filesystem (mount)))",
     "a login says what the kernel starts": "(allow admin_t sysctl_kernel_t (file (write)))",
     "a container writes the host": "(allow container_t state_t (file (write)))",
