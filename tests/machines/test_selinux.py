@@ -11,15 +11,19 @@ import json
 import shlex
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from orlop.errors import CommandFailed
 from orlop.lab import images
 from orlop.lab.machine import Node
 from orlop.lab.plan import LabPlan
 from orlop.lab.source import Given, LabSource, Way
+from orlop.machines.ports import LOOPBACK
 from orlop.oci.demo import REF
+from orlop.sdk.run import sdk_run
 from orlop.workspace import Workspace
 from simulators.variants import Releases, VariantKind
 from tests.machines import attacks
@@ -199,6 +203,18 @@ def test_what_the_machine_does_every_day(n1: Node) -> None:
 
 
 # attacks
+
+
+def test_files_come_by_scp_as_a_login_s_own(ws: Workspace, n1: Node, tmp_path: Path) -> None:
+    """Sshd does that itself: it must not be what writes there."""
+    (tmp_path / "file").write_text("by scp\n")
+    scp: list[str | Path] = ["scp", "-F", "none", "-i", n1.paths.login.key, "-P", str(n1.port(22))]
+    scp += ["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", tmp_path / "file"]
+    sdk_run(ws, [*scp, f"root@{LOOPBACK}:/var/by-scp"], what="scp", timeout=120)
+    assert n1.sh("cat /var/by-scp") == "by scp\n"
+    with pytest.raises(CommandFailed):
+        sdk_run(ws, [*scp, f"root@{LOOPBACK}:/run/systemd/system/x.service"], what="scp", timeout=120)
+    assert Refusal("sftpd_t", "unit_run_t", "dir", "write") in refused(n1)
 
 
 def test_root_cannot_undo_the_system(machines: Machines, n1: Node) -> None:
