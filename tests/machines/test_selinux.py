@@ -30,6 +30,7 @@ from tests.machines import attacks
 from tests.machines.attacks import Refusal
 from tests.machines.booting import butane
 from tests.machines.machines import Machines, watched
+from tests.machines.updates import reboot_to, served, stage
 
 LAB = "vmselinux"
 CONFIG = """\
@@ -278,3 +279,21 @@ def test_the_command_explains_them(n1: Node) -> None:
     assert ran.code == 1
     assert "a login (sh) was refused to setenforce SELinux itself" in ran.out
     assert "nothing allows it: only the update engine and checks of file systems write to disks" in ran.out
+
+
+# another boot
+
+
+def test_an_update_goes_through_and_leaves_labels_alone(n1: Node, releases: Releases) -> None:
+    """The engine writes slot and ESP, the new version is blessed, and what is in /var keeps its labels."""
+    kept = (
+        "ls -Z /var/lib/orlop/machine-id /var/lib/orlop/ssh/ssh_host_ed25519_key; ls -Zd /var /var/lib/orlop/identity"
+    )
+    before = n1.sh(kept)
+    with served(releases.make(2, VariantKind.ENFORCING)) as release:
+        stage(n1, release)
+        reboot_to(n1, release.version)
+    assert n1.sh("cat /sys/fs/selinux/enforce") == "1"
+    assert denials(n1) == []
+    assert n1.sh(kept) == before
+    assert "fresh_t" not in n1.sh("ls -RZ /var/data /var/lib/orlop /etc")
