@@ -110,9 +110,7 @@ def make_image(
         python = runtime.install(ws, tree)
     with steps.step("Removing what nothing uses"):
         shutil.copy2(tree / "usr/lib/modules" / kernel / "vmlinuz", work / "vmlinuz")
-        for path, packaged in MOVED.items():
-            (tree / path).parent.mkdir(parents=True, exist_ok=True)
-            os.rename(tree / packaged, tree / path)
+        _move(tree)
         unpack_modules(ws, tree, kernel, read_list(ws.os_tree / "prune" / "modules.list"))
         nodes.write(tree, kernel)
         set_apart(tree)
@@ -148,6 +146,14 @@ def make_image(
         write_manifest(folder, about)
     remove_tree(work)
     return sealed
+
+
+def _move(tree: Path) -> None:
+    """Give programs of packages another place; before one of them stands a script of ours, which says why."""
+    for path, packaged in MOVED.items():
+        (tree / path).parent.mkdir(parents=True, exist_ok=True)
+        os.rename(tree / packaged, tree / path)
+    (tree / "usr/bin/systemd-run").symlink_to("../lib/orlop/podman/systemd-run")
 
 
 def input_key(ws: Workspace, trusted: bytes | None = None) -> str:

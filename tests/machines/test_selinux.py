@@ -64,6 +64,9 @@ health:
 quadlets:
   - name: web.container
     contents: |
+      [Unit]
+      After=demo.service
+      Requires=demo.service
       [Container]
       Image=REF
       Volume=/var/data:/data:z

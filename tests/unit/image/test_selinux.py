@@ -54,7 +54,12 @@ def root(tmp_path: Path) -> Path:
 
 
 def run(root: Path, name: str, *args: str, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    told = {"ORLOP_RELABEL": str(root / "orders"), "ORLOP_CMDLINE": str(root / "cmdline"), "ORLOP_ROOT": str(root)}
+    told = {
+        "ORLOP_RELABEL": str(root / "orders"),
+        "ORLOP_CONTEXT": str(root / "context"),
+        "ORLOP_CMDLINE": str(root / "cmdline"),
+        "ORLOP_ROOT": str(root),
+    }
     return subprocess.run(
         ["sh", LIB / name, *args], env={**os.environ, **told}, input=given, capture_output=True, timeout=30, check=False
     )
@@ -146,5 +151,26 @@ TIMER = (
     ],
 )
 def test_podman_starts_no_other_timers(root: Path, words: tuple[str, ...]) -> None:
+    (root / "context").write_bytes(b"system_u:system_r:timer_t:s0\0")
     done = run(root, "podman/systemd-run", *words)
     assert (done.returncode, b"health checks only" in done.stderr) == (1, True), done
+
+
+@pytest.mark.parametrize("unit", ["0a1b-23cd", "0a1b-startup-23cd"])
+def test_podman_starts_timers_of_health_checks(root: Path, unit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ORLOP_SYSTEMD_RUN", "/bin/echo")
+    (root / "context").write_bytes(b"system_u:system_r:timer_t:s0\0")
+    done = run(root, "podman/systemd-run", *(unit if word == "0a1b-23cd" else word for word in TIMER))
+    assert done.stdout.decode().split() == [unit if word == "0a1b-23cd" else word for word in TIMER] or (
+        done.stdout.decode().split()[2] == "--setenv=PATH=/usr/sbin:/usr/bin"
+    )
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize("context", [None, b"system_u:system_r:system_t:s0\0"])
+def test_others_have_systemd_run_as_it_is(root: Path, context: bytes | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ORLOP_SYSTEMD_RUN", "/bin/echo")
+    if context:
+        (root / "context").write_bytes(context)
+    done = run(root, "podman/systemd-run", "--pty", "a b")
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"--pty a b\n", b"")
