@@ -26,7 +26,7 @@ RUN = "podman run --rm --network none"
 HOOKED = f"podman --hooks-dir /var/hooks run --rm --network none {REF} true"
 SCRIPTS = {
     "HOOK": f"mkdir -p /var/hooks; echo '{HOOK}' > /var/hooks/h.json; {HOOKED}",
-    "BECOME": f"echo {UPDATE} > /proc/self/attr/exec; exec cat /proc/self/attr/exec",
+    "BECOME": f"printf %s {UPDATE} > /proc/self/attr/exec; exec cat /proc/self/attr/exec",
     "LABEL": f"{RUN} --security-opt label=type:update_t {REF} true",
     "POLICY": "dd if=/usr/share/selinux/orlop/policy/policy.33 of=/sys/fs/selinux/load bs=1M",
     "ASK": f"systemd-run -q --wait -p SELinuxContext={UPDATE} dd if=/dev/zero of=/dev/vda2 count=0",
@@ -58,7 +58,7 @@ the memory of process 1     | admin_t init_t process ptrace            | head -c
 the machine's memory        | admin_t mem_device_t chr_file read       | head -c 1 /dev/mem
 the kernel's memory         | admin_t kcore_t file read                | head -c 1 /proc/kcore
 change the firmware         | admin_t efivars_t dir write              | FIRMWARE
-a hook of podman            | runtime_t os_t file execute              | HOOK
+a hook of podman            | runtime_t os_t file execute_no_trans     | HOOK
 have podman write a unit    | runtime_t unit_run_t dir write           | COPY
 have podman relabel units   | runtime_t unit_run_t dir relabelfrom     | {RUN} -v /run/systemd/system:/x:z {REF} true
 a container as the engine   | runtime_t update_t process transition    | LABEL
