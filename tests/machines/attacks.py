@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from orlop.oci.demo import REF
-from simulators import syscalls
+from tests.machines import syscalls
 
 CALLS: Mapping[str, bytes] = {
     "bpf": syscalls.program(syscalls.BPF, 0, b"\x02\0\0\0\4\0\0\0\4\0\0\0\1\0\0\0" + bytes(56), 72),
