@@ -19,7 +19,7 @@ from orlop.errors import BadInput
 from orlop.files import locked, made_beside, need_space, remove_tree, usual_umask
 from orlop.image import keys, nodes, roots, runtime, selinux, sources, zones
 from orlop.image.apart import set_apart
-from orlop.image.contents.collect import MOVED, Collector
+from orlop.image.contents.collect import MOVED, SYSTEMD_RUN, Collector
 from orlop.image.factory import make_factory, only_usr
 from orlop.image.index import make_index, write_index
 from orlop.image.initrd import make_initrd, unpack_modules
@@ -149,11 +149,13 @@ def make_image(
 
 
 def _move(tree: Path) -> None:
-    """Give programs of packages another place; before one of them stands a script of ours, which says why."""
+    """Give programs of packages another place; systemd-run is one that a script of ours stands before."""
     for path, packaged in MOVED.items():
         (tree / path).parent.mkdir(parents=True, exist_ok=True)
         os.rename(tree / packaged, tree / path)
-    (tree / "usr/bin/systemd-run").symlink_to("../lib/orlop/podman/systemd-run")
+    asked = tree / "usr/bin/systemd-run"
+    os.rename(asked, tree / SYSTEMD_RUN)
+    asked.symlink_to("../lib/orlop/podman/systemd-run")
 
 
 def input_key(ws: Workspace, trusted: bytes | None = None) -> str:

@@ -35,11 +35,11 @@ MODULES = (".py", ".pyc")
 # where a file of a package is in the image, when that is not where its package put it
 MOVED = {
     "usr/lib/orlop/ignition/ignition": "usr/lib/dracut/modules.d/30ignition/ignition",
-    "usr/lib/orlop/podman/systemd-run.systemd": "usr/bin/systemd-run",
     f"{roots.ETCD_PLACE}/{roots.ETCD}": roots.ETCD,
 }
 # what a package is in the image for, where that is not a file of its own but one made when it was installed
-MADE_BY = {"etc/ssl/certs/ca-certificates.crt": "ca-certificates"}
+SYSTEMD_RUN = "usr/lib/orlop/podman/systemd-run.systemd"  # before it stands a script of ours, which says why
+MADE_BY = {"etc/ssl/certs/ca-certificates.crt": "ca-certificates", SYSTEMD_RUN: "systemd"}
 
 
 @dataclass(frozen=True)
