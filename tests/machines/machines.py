@@ -83,10 +83,11 @@ class Machines:
 
 def enforces(plan: LabPlan) -> bool:
     """Whether the image of the plan has its machines enforce SELinux, by its manifest."""
+    if not plan.image.version:
+        return False
     folder = plan.image.raw.parent
-    return ImageFiles(folder, Version.parse(plan.image.version)).manifest.exists() and (
-        read_manifest(folder).about.get("selinux") == SELinuxMode.ENFORCING
-    )
+    there = ImageFiles(folder, Version.parse(plan.image.version)).manifest.exists()
+    return there and read_manifest(folder).about.get("selinux") == SELinuxMode.ENFORCING
 
 
 @contextmanager
