@@ -82,7 +82,7 @@ for name in bpf userfaultfd init-module kexec; do try $name /calls/$name; done
 INSIDE_SEEN = """
 container_t container_file_t dir search
 container_t etc_t dir search
-container_t container_file_t blk_file write
+runtime_t container_file_t blk_file write
 container_t container_t bpf map_create
 container_t uffd_t anon_inode create
 container_t container_t capability sys_module
