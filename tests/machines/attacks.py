@@ -18,9 +18,7 @@ CALLS: Mapping[str, bytes] = {
     "init-module": syscalls.program(syscalls.INIT_MODULE, bytes(64), 64, b"\0"),
     "kexec": syscalls.program(syscalls.KEXEC_LOAD, 0, 0, 0, 0),
 }
-HOOK = (
-    '{"version": "1.0.0", "hook": {"path": "/usr/bin/systemd-run"}, "when": {"always": true}, "stages": ["prestart"]}'
-)
+HOOK = '{"version": "1.0.0", "hook": {"path": "/usr/bin/dd"}, "when": {"always": true}, "stages": ["prestart"]}'
 UPDATE = "system_u:system_r:update_t:s0"
 RUN = "podman run --rm --network none"
 HOOKED = f"podman --hooks-dir /var/hooks run --rm --network none {REF} true"
@@ -61,7 +59,7 @@ change the firmware         | admin_t efivars_t dir write              | FIRMWAR
 a hook of podman            | runtime_t os_t file execute_no_trans     | HOOK
 have podman write a unit    | runtime_t unit_run_t dir write           | COPY
 have podman relabel units   | runtime_t unit_run_t dir relabelfrom     | {RUN} -v /run/systemd/system:/x:z {REF} true
-a container as the engine   | runtime_t update_t process transition    | LABEL
+a container as the engine   | runtime_t update_t key create            | LABEL
 """
 
 # in a container with all capabilities and without seccomp
