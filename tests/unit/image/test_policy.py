@@ -69,8 +69,8 @@ def test_every_domain_and_file_has_a_type_that_is_declared() -> None:
 
 
 def test_every_unit_of_ours_has_a_domain_of_its_own() -> None:
-    """Save those whose program brings one: udevadm, fsck, and networkctl, which only asks networkd. What places units of
-    the cluster's is as what process 1 starts: it writes units, which no narrower domain may.
+    """Save those whose program brings one: udevadm, fsck, and networkctl, which only asks networkd. What places units
+    of the cluster's is as what process 1 starts: it writes units, which no narrower domain may.
     """
     by_program = {"orlop-devices.service", "orlop-esp-check.service", "orlop-network-storage.service"}
     by_program |= {"orlop-units-asked.service"}
