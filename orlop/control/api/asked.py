@@ -175,7 +175,7 @@ async def _failures_noted(
     try:
         yield
     except OrlopError as e:
-        if caller is not None and request.method != "GET" and right not in {None, Right.REPORT}:
+        if caller is not None and request.method != "GET" and right not in {None, Right.REPORT, Right.WORK}:
             where = request.client.host if request.client else "?"
             deed = Deed(caller, f"{request.method} {request.url.path}", where)
             with suppress(StoreError):  # it may be the store that has failed
