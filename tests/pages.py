@@ -70,5 +70,5 @@ def of(test: Path, page: Path | None = None) -> list[Block]:
 
 def file_of(block: Block) -> str:
     """The name of the file that a block shows: its first line is a comment with nothing else; "" when there is none."""
-    found = re.match(r"# ([\w~/.-]+\.\w+)\n", block.text)
+    found = re.match(r"# ([\w~/.@-]+\.\w+)\n", block.text)
     return found[1] if found else ""

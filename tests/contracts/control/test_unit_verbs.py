@@ -91,6 +91,9 @@ def test_replacing(typed: Type) -> None:
     assert "World" in typed("cat", "hello.service")[1]
     assert typed("start", "--replace", "hello.service")[0] == 0
     assert "again" in typed("cat", "hello.service")[1]
+    file("hello.service", text=TEXT.replace("World", "once more"))
+    assert typed("submit", "--replace", "hello.service")[0] == 0
+    assert typed("list-unit-files", "--no-legend", "--fields", "dstate")[1] == "launched\n", "it stays what it was"
     Path("hello.service").unlink()
     with pytest.raises(OrlopError, match="--replace needs a file"):
         typed("start", "--replace", "hello.service")

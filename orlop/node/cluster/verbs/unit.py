@@ -266,6 +266,7 @@ def _aimed(asked: ControlClient, word: str, name: str, args: argparse.Namespace,
                       hint="orlop unit submit FILE puts one into it")  # fmt: skip
     if text is None:
         raise Missing(f"--replace needs a file: there is no {word} here")
+    target = _higher(known["target"], target) if known is not None else target
     return str(asked.ask("PUT", _path(name), {"text": text, "target": target, "lenient": args.lenient})["why"])
 
 
