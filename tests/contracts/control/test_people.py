@@ -113,12 +113,20 @@ def test_the_log_has_who_what_when_from_where_and_result_of_everything(control: 
             {}, "/v1/units/a.service/restart", admin, "/v1/units/none.service/restart", "restart a.service"),
         ("DELETE", "/v1/units/{unit:str}"): (
             None, "/v1/units/a.service", admin, "/v1/units/none.service", "destroy a.service"),
+        ("PUT", "/v1/lock-groups/{group:str}"): (
+            {"slots": 2, "reason": "many"}, "/v1/lock-groups/workers", admin, {"slots": -1, "reason": "x"},
+            "give group workers 2 reboot slots: many"),
+        ("DELETE", "/v1/locks/{machine:str}"): (
+            None, f"/v1/locks/{M1}?reason=burnt", admin, f"/v1/locks/{M2}?reason=x",
+            f"release the reboot lock of {M1}: burnt"),
         ("DELETE", "/v1/machines/{machine:str}"): (
             None, f"/v1/machines/{M1}?reason=old", admin, f"/v1/machines/{M2}?reason=x", f"expel {M1}: old"),
     }  # fmt: skip
-    chores = {Right.REPORT, Right.WORK}
+    chores = {Right.REPORT, Right.WORK, Right.TAKE_LOCK}
     changing = {(r.method, r.path) for r in ROUTES if r.method != "GET" and r.right not in chores}
     assert changing == set(asked)
+    held = {"client_params": {"id": M1, "group": "workers"}}  # what is released below
+    assert control.ask("POST", "/v1/pre-reboot", machine, held, {"fleet-lock-protocol": "true"})[0] == 200
     for (method, _), (body, path, caller, bad, _) in asked.items():
         if path != "/v1/join":
             bad_path, bad_body = (bad, None) if isinstance(bad, str) else (path, bad)
@@ -130,7 +138,7 @@ def test_the_log_has_who_what_when_from_where_and_result_of_everything(control: 
         assert set(entry) == {"at", "who", "via", "what", "from", "result"} and all(entry.values())
         assert entry["from"] == "127.0.0.1"
     done = [entry for entry in log if entry["result"] == "done"]
-    assert len(done) == len(asked)
+    assert len(done) == len(asked) + 1
     for _, path, caller, _, what in asked.values():
         who = "admin ada" if caller is admin else f"machine {M1}"
         assert sum(entry["what"].startswith(what) and entry["who"] == who for entry in done) == 1, path
