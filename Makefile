@@ -45,13 +45,14 @@ unit: setup  ## fast tests, no machines [T=path K=word]
 # may build.
 contracts: setup  ## our parts against the real tools they speak to [T=path K=word]
 	@$(STAGE) "image" $(BIN)/orlop image build
-	@$(STAGE) "contract tests" $(PYTHON) scripts/again.py $(BIN)/pytest --timeout 900 --durations=10 --durations-min=1 $(if $(T)$(K),,-n auto --dist loadfile) $(or $(T),tests/contracts) $(if $(K),-k '$(K)')
+	@$(STAGE) "contract tests" $(PYTHON) scripts/again.py $(BIN)/pytest --timeout 900 --durations=10 --durations-min=1 $(if $(T)$(K),,-n auto --dist loadfile -m "not long") $(or $(T),tests/contracts) $(if $(K),-k '$(K)')
 
 machines: setup  ## tests on booted machines [T=path K=word RECORD=1|boot-cost]
 	@$(STAGE) "machine tests" $(PYTHON) scripts/machine-tests.py "not long"
 
-long: setup  ## the tests that `unit` and `machines` leave out: thousands of lives, many boots each
+long: setup  ## the tests that `unit`, `contracts` and `machines` leave out: thousands of lives, many boots each
 	@ORLOP_EXPLORE=1 $(STAGE) "long unit tests" $(BIN)/pytest -m long tests/unit
+	@$(STAGE) "long contract tests" $(BIN)/pytest --timeout 900 -m long tests/contracts
 	@$(STAGE) "mutation" $(PYTHON) scripts/mutation.py
 	@ORLOP_MACHINES_SECONDS=10800 $(STAGE) "long machine tests" $(PYTHON) scripts/machine-tests.py long
 

@@ -289,6 +289,7 @@ def test_the_command_explains_them(n1: Node) -> None:
 # another boot
 
 
+@pytest.mark.long  # two boots more
 def test_an_update_goes_through_and_leaves_labels_alone(n1: Node, releases: Releases) -> None:
     """The engine writes slot and ESP, the new version is blessed, and what is in /var keeps its labels."""
     kept = (

@@ -235,7 +235,7 @@ def test_five_hundred_that_say_nothing_keep_nobody_away(target: Target) -> None:
         silent = [stack.enter_context(target.plain()) for _ in range(500)]
         began = time.monotonic()
         assert target.ask()[0] == 200
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < HEAD_SECONDS
         until = time.monotonic() + HEAD_SECONDS + 5
         while silent and time.monotonic() < until:
             readable, _, _ = select.select(silent[:400], [], [], 0.2)
