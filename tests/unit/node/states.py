@@ -63,14 +63,31 @@ def _nothing(_root: Path) -> None:
     """Nobody reads what is in it."""
 
 
-def assemble(root: Path) -> None:
-    """As the initrd: the new root has an identity, whatever was kept of one."""
+def assemble(root: Path, words: str = "quiet") -> None:
+    """As the initrd: the new root has an identity, whatever was kept of one. `words`: of the kernel's command line."""
     shutil.rmtree(root / "etc", ignore_errors=True)
     (root / "usr/share/factory/etc").mkdir(parents=True, exist_ok=True)
-    subprocess.run(["sh", OS / "assemble-root", root], check=True, timeout=30)
+    (root / "usr/share/selinux/orlop").mkdir(parents=True, exist_ok=True)
+    (root / "usr/share/selinux/orlop/labels").write_text("0a1b\n")
+    (root / "cmdline").write_text(f"{words}\n")
+    env = {**os.environ, "ORLOP_CMDLINE": str(root / "cmdline"), "ORLOP_RELABEL": str(root / "orders")}
+    subprocess.run(["sh", OS / "assemble-root", root], env=env, check=True, timeout=30)
     made = (root / "etc/machine-id").read_text()
     assert re.fullmatch(r"[0-9a-f]{32}\n", made), made
     assert (state(root) / "machine-id").read_bytes()[:32] == made[:32].encode(), "and keeps it"
+
+
+def label(root: Path) -> None:
+    """As the initrd, where SELinux is to be enforced: what is not remembered rightly is labelled anew."""
+    path = state(root) / "labels"
+
+    def first_line() -> bytes:  # as a shell reads it
+        return path.read_bytes().replace(b"\0", b"").partition(b"\n")[0].strip() if path.is_file() else b""
+
+    had = first_line()
+    assemble(root, "quiet enforcing=1")
+    assert first_line() == b"0a1b"
+    assert had == b"0a1b" or "/var" in (root / "orders/orlop.relabel").read_text().splitlines()
 
 
 def know(root: Path) -> None:
@@ -144,6 +161,7 @@ def membership(root: Path) -> None:
 
 STATES = {
     "machine-id": StateFile(assemble, assemble),
+    "labels": StateFile(label, label),
     "identity/secret": StateFile(_written("identity/secret", SECRET + "\n"), know),
     "config/good.json": StateFile(last_good, last_good),
     "config/done.json": StateFile(

@@ -15,7 +15,7 @@ from orlop.node.update.journal import NAME as JOURNAL
 from tests.unit.node.states import STATES, is_known, state
 
 ROOT = Path(__file__).parents[3]
-SHELLS = {"machine-id", "failures/.open", "update/journal", "update/from.json"}  # each start takes a while
+SHELLS = {"machine-id", "labels", "failures/.open", "update/journal", "update/from.json"}  # each start takes a while
 ODD = (b"", b"\0" * 4096, b"\n", b"{", b"[" * 20_000, b'{"schema": 1, "keep": ["\\ud800"]}', b"\xff\xfe\xff", b"null\n")
 
 
