@@ -22,7 +22,7 @@ from orlop.lab.wait import wait_verdicts
 from orlop.model.cluster.status import ClusterStatus
 from orlop.steps import Steps
 from orlop.workspace import Workspace
-from tests.machines.clusters import SECONDS, hosts, leader, run
+from tests.machines.clusters import SECONDS, hosts, leader, run, until_said
 from tests.machines.machines import Machines, watched
 
 pytestmark = pytest.mark.follows
@@ -63,7 +63,7 @@ def test_three_form_a_cluster_and_the_fourth_waits(lab: Lab) -> None:
     assert (found.size, len(found.members)) == (3, 3)
     assert [member.is_learner for member in found.members] == [False] * 3
     waiting = next(node for node in servers(lab) if node not in members(lab, found))
-    assert "waits for a place" in ask(waiting).why
+    until_said(waiting, "waits for a place")
     assert {node.name for node in members(lab, found)} >= {"n1"}
 
 
