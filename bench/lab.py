@@ -25,6 +25,7 @@ from typing import Any
 
 from bench.boot.seconds import ANSWER_SECONDS, first_answer, now
 from bench.figures import Figure, FigureTarget, Row, show
+from bench.scenes import measure_all
 from orlop.errors import Missing, OrlopError
 from orlop.lab import lab
 from orlop.lab.demo import PORT
@@ -215,18 +216,6 @@ FIGURES: tuple[tuple[Figure, Callable[[Scene], float]], ...] = (
 )
 
 
-def measure(scene: Scene) -> list[Row]:
-    """Every figure, once; whatever happens, nothing is left."""
-    scene.clear()  # left by a run that was killed
-    try:
-        for figure, function in FIGURES:
-            with scene.steps.step(figure.title.strip()):
-                scene.values[figure.key] = function(scene)
-    finally:
-        scene.clear()
-    return [Row(figure, scene.values[figure.key], None) for figure, _ in FIGURES]
-
-
 def text(rows: Sequence[Row]) -> str:
     lines, width = [], max(50, *(len(row.figure.title) + 1 for row in rows))
     for row in rows:
@@ -249,7 +238,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that every `with` is left
     ws, load = Workspace.find(), os.getloadavg()[0]
     try:
-        found = measure(Scene(ws, Steps(), resolve(ws, args.image), args.rounds))
+        found = measure_all(Scene(ws, Steps(), resolve(ws, args.image), args.rounds), FIGURES)
     except OrlopError as e:
         print(f"error: {e.message}" + (f"\nhint: {e.hint}" if e.hint else ""), file=sys.stderr)
         return 1

@@ -13,9 +13,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench.cluster.scene import ClusterScene, measure
+from bench.cluster.scene import FIGURES, ClusterScene
 from bench.docs import write_between
 from bench.lab import text
+from bench.scenes import measure_all
 from bench.sizes import sizes
 from orlop.built import find, read_manifest
 from orlop.errors import OrlopError
@@ -38,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         image = resolve(ws, args.image)
         about = read_manifest(find(ws, args.image)).about
-        found = measure(ClusterScene(ws, Steps(), image, sizes(about)["payload"]))
+        found = measure_all(ClusterScene(ws, Steps(), image, sizes(about)["payload"]), FIGURES)
         facts: dict[str, Any] = {
             "measured": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"), "image": about["version"],
             "cpus": os.cpu_count(), "load before": round(load, 2),

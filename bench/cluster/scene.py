@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from bench.figures import Figure, FigureTarget, Row
+from bench.figures import Figure, FigureTarget
 from orlop.errors import Missing, OrlopError, TimedOut
 from orlop.lab import cluster as clusters
 from orlop.lab import lab
@@ -208,18 +208,6 @@ FIGURES: tuple[tuple[Figure, Callable[[ClusterScene], float]], ...] = (
     (Figure("fan_out", f"a change: up to the last of {COUNT} who watch", "ms", FigureTarget(1000)), fan_out),
     (Figure("payload", "payload of the image", "bytes", FigureTarget(160e6)), payload),
 )
-
-
-def measure(scene: ClusterScene) -> list[Row]:
-    """Every figure, once; whatever happens, nothing is left."""
-    scene.clear()  # left by a run that was killed
-    try:
-        for figure, function in FIGURES:
-            with scene.steps.step(figure.title.strip()):
-                scene.values[figure.key] = function(scene)
-    finally:
-        scene.clear()
-    return [Row(figure, scene.values[figure.key], None) for figure, _ in FIGURES]
 
 
 @dataclass
