@@ -30,6 +30,7 @@ from orlop.model.cluster.boots import KnownBoots, judge
 from orlop.model.cluster.certificates import MACHINE_LIFE
 from orlop.model.cluster.machine import MachineRecord, MachineReport
 from orlop.model.cluster.names import AUDIT, BOOTS, EXPELLED, LOCK_HOLDS, MACHINES, PEOPLE, REPORTS, REVOKED
+from orlop.model.words.record import record_text
 from orlop.model.words.strict import stamp
 from orlop.store.protocol import Conflict, Delete, Expect, Put, Store, StoreEntry, StorePage, Write, through
 
@@ -62,7 +63,7 @@ class Deed:
             "at": stamp(now), "who": self.caller.called, "via": self.caller.via, "what": self.what,
             "from": self.where, "result": result,
         }  # fmt: skip
-        return json.dumps(entry, separators=(",", ":")).encode()
+        return record_text(entry)
 
 
 class Records:
@@ -240,10 +241,6 @@ class Records:
         page = await self._store.page(AUDIT, after=AUDIT + after if after else "", limit=limit)
         entries = [json.loads(entry.value) for entry in page.entries]
         return entries, page.entries[-1].key.removeprefix(AUDIT) if page.more else ""
-
-    async def write(self, writes: Sequence[Write], expect: Sequence[Expect], deed: Deed, now: datetime) -> int:
-        """What somebody changes of what is not kept here, with its audit entry. Raises Conflict."""
-        return await self.commit(writes, expect, deed, now)
 
     async def note(self, deed: Deed, result: str, now: datetime) -> None:
         """Something that was refused, or that changes nothing in the store."""

@@ -105,7 +105,7 @@ async def destroy(asked: Asked) -> Response:
     """A unit goes."""
     entry = await _entry(asked)
     deed = asked.deed(f"destroy {_named(asked)}")
-    await asked.control.records.write([Delete(entry.key)], [Expect(entry.key, entry.modified)], deed, asked.now)
+    await asked.control.records.commit([Delete(entry.key)], [Expect(entry.key, entry.modified)], deed, asked.now)
     return Response(status_code=204)
 
 

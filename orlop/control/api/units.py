@@ -112,7 +112,7 @@ async def destroy(asked: Asked) -> Response:
     if match and match != entry.modified:
         raise Conflict(f"unit {name} was changed by somebody else", found={name: entry.modified})
     deed = asked.deed(f"destroy {name}")
-    await asked.control.records.write([Delete(entry.key)], [Expect(entry.key, entry.modified)], deed, asked.now)
+    await asked.control.records.commit([Delete(entry.key)], [Expect(entry.key, entry.modified)], deed, asked.now)
     return Response(status_code=204)
 
 
@@ -206,7 +206,7 @@ async def write(asked: Asked, record: UnitRecord, revision: int, what: str) -> i
         raise NotAllowed(f"{record.name} is a name of the system's own", hint=f"names must not begin with {OURS}")
     key = UNIT_RECORDS + record.name
     writes, expect = [Put(key, record.encoded())], [Expect(key, revision)]
-    return await asked.control.records.write(writes, expect, asked.deed(what), asked.now)
+    return await asked.control.records.commit(writes, expect, asked.deed(what), asked.now)
 
 
 def _answer(asked: Asked, record: UnitRecord, revision: int, status: int) -> Response:

@@ -71,7 +71,7 @@ async def drain(asked: Asked) -> Response:
     key = DRAINS + asked.machine
     what = f"drain {asked.machine}: {reason}" if reason else f"end the drain of {asked.machine}"
     write = Put(key, json.dumps({"why": reason}).encode()) if reason else Delete(key)
-    await asked.control.records.write([write], [], asked.deed(what), asked.now)
+    await asked.control.records.commit([write], [], asked.deed(what), asked.now)
     return json_response({"machine": asked.machine, "drained": reason})
 
 

@@ -17,13 +17,13 @@ machine that was copied while it ran, memory included: both are the same boot. T
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from orlop.errors import BadInput
 from orlop.model.cluster.machine import AWAY, LARGEST, SCHEMA
+from orlop.model.words.record import record_text
 from orlop.model.words.strict import Fields, parse_json, stamp
 
 MOST = 8  # boots that are remembered, of either kind; older ones are forgotten
@@ -63,7 +63,7 @@ class KnownBoots:
             "schema": SCHEMA, "boot": self.boot, "since": stamp(self.since), "address": self.address,
             "before": list(self.before), "copies": copies,
         }  # fmt: skip
-        return json.dumps(about, separators=(",", ":")).encode()
+        return record_text(about)
 
     @classmethod
     def read(cls, raw: bytes) -> KnownBoots:

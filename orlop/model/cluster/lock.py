@@ -16,7 +16,6 @@ store has two voters, of which none can go.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,6 +27,7 @@ from orlop.model.cluster.machine import machine_trouble
 from orlop.model.cluster.member import Member, quorum
 from orlop.model.cluster.names import Role
 from orlop.model.cluster.upgrade import EtcdVersion, upgrade_trouble
+from orlop.model.words.record import record_text
 from orlop.model.words.strict import Fields, parse_json, stamp
 
 SCHEMA = 1
@@ -60,7 +60,7 @@ class RebootHold:
         }  # fmt: skip
 
     def text(self) -> bytes:
-        return json.dumps(self.shown(), separators=(",", ":")).encode()
+        return record_text(self.shown())
 
     @property
     def called(self) -> str:

@@ -9,14 +9,14 @@ them refuses what it does not know. Pure.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from orlop.errors import BadInput
 from orlop.model.cluster.names import Role
-from orlop.model.words.strict import Fields, parse_json, stamp
+from orlop.model.words.record import record_fields, record_text
+from orlop.model.words.strict import Fields, stamp
 
 SCHEMA = 1
 LARGEST = 16_384  # bytes of either
@@ -51,7 +51,7 @@ class MachineRecord:
         return replace(self, cordoned=reason)
 
     def text(self) -> bytes:
-        return _json(self.shown())
+        return record_text(self.shown())
 
     def shown(self) -> dict[str, Any]:
         return {
@@ -62,7 +62,7 @@ class MachineRecord:
     @classmethod
     def read(cls, raw: bytes) -> MachineRecord:
         """Raises BadInput."""
-        f = _fields("the record of a machine", raw)
+        f = record_fields("the record of a machine", raw, schema=SCHEMA, most=LARGEST)
         f.only("schema", "machine", "role", "host", "key", "token", "joined", "cordoned")
         return cls(_machine(f), Role(f.choice("role", *Role)), f.line("host", 64), f.sha256("key"), f.line("token", 16),
                    f.moment("joined"), f.line("cordoned", 200, empty=True))  # fmt: skip
@@ -81,7 +81,7 @@ class MachineReport:
     at: datetime
 
     def text(self) -> bytes:
-        return _json(self.shown())
+        return record_text(self.shown())
 
     def shown(self) -> dict[str, Any]:
         return {
@@ -92,7 +92,7 @@ class MachineReport:
     @classmethod
     def read(cls, raw: bytes) -> MachineReport:
         """Raises BadInput."""
-        f = _fields("the report of a machine", raw)
+        f = record_fields("the report of a machine", raw, schema=SCHEMA, most=LARGEST)
         f.only("schema", "machine", "boot", "version", "verdict", "reason", "addresses", "at")
         addresses = f.texts("addresses")
         if len(addresses) > MOST_ADDRESSES:
@@ -110,19 +110,6 @@ def presence(report: MachineReport | None, now: datetime) -> str:
     if silent > AWAY:
         return f"away: last heard of {int(silent.total_seconds())} s ago"
     return report.verdict + (f": {report.reason}" if report.reason else "")
-
-
-def _json(value: dict[str, Any]) -> bytes:
-    return json.dumps(value, separators=(",", ":")).encode()
-
-
-def _fields(what: str, raw: bytes) -> Fields:
-    f = Fields.of("", parse_json(raw, LARGEST))
-    try:
-        f.number("schema", SCHEMA, SCHEMA)
-    except BadInput:
-        raise BadInput(f"{what} has another format than {SCHEMA}: a newer server wrote it") from None
-    return f
 
 
 def _machine(f: Fields) -> str:

@@ -14,17 +14,16 @@ grows. Whoever acts or reports under an old one is not heard. Pure.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from functools import lru_cache
-from typing import Any
 
 from orlop.errors import BadInput
 from orlop.model.fleet import name as unit_name
 from orlop.model.fleet import requirements, unitfile
 from orlop.model.fleet.able import UnitInstance
+from orlop.model.words.record import record_fields, record_text
 from orlop.model.words.strict import Fields, parse_json
 
 SCHEMA = 1
@@ -88,12 +87,12 @@ class UnitRecord:
             yield UnitInstance(instance, self.name, needs, self.name)
 
     def encoded(self) -> bytes:
-        return _json({"schema": SCHEMA, **asdict(self)})
+        return record_text({"schema": SCHEMA, **asdict(self)})
 
     @classmethod
     def decode(cls, raw: bytes) -> UnitRecord:
         """Raises BadInput."""
-        f = _fields("the record of a unit", raw)
+        f = record_fields("the record of a unit", raw, schema=SCHEMA, most=LARGEST)
         f.only("schema", "name", "text", "target", "lenient", "restarts")
         target = TargetState(f.choice("target", *TargetState))
         return cls(f.line("name", 256), text_of(f), target, f.value("lenient", bool),
@@ -120,7 +119,7 @@ class UnitWork:
     why: str = ""
 
     def encoded(self) -> bytes:
-        return _json(asdict(self))
+        return record_text(asdict(self))
 
     @classmethod
     def decode(cls, raw: bytes) -> UnitWork:
@@ -142,12 +141,12 @@ class MachineOffer:
     resources: Mapping[str, int] = field(default_factory=dict)
 
     def encoded(self) -> bytes:
-        return _json({"schema": SCHEMA, **asdict(self)})
+        return record_text({"schema": SCHEMA, **asdict(self)})
 
     @classmethod
     def decode(cls, raw: bytes) -> MachineOffer:
         """Raises BadInput."""
-        f = _fields("the offer of a machine", raw)
+        f = record_fields("the offer of a machine", raw, schema=SCHEMA, most=LARGEST)
         f.only("schema", "metadata", "cpu", "memory", "resources")
         metadata = Fields.of("metadata", f.value("metadata", dict))
         resources = Fields.of("resources", f.value("resources", dict))
@@ -185,12 +184,12 @@ class SeenUnits:
     units: Mapping[str, SeenUnit]
 
     def encoded(self) -> bytes:
-        return _json({"schema": SCHEMA, "units": {name: asdict(unit) for name, unit in self.units.items()}})
+        return record_text({"schema": SCHEMA, "units": {name: asdict(unit) for name, unit in self.units.items()}})
 
     @classmethod
     def decode(cls, raw: bytes) -> SeenUnits:
         """Raises BadInput."""
-        f = _fields("what a machine sees of its units", raw)
+        f = record_fields("what a machine sees of its units", raw, schema=SCHEMA, most=LARGEST)
         f.only("schema", "units")
         units = Fields.of("units", f.value("units", dict))
         return cls({name: _seen(Fields.of(name, value)) for name, value in units.values.items()})
@@ -215,16 +214,3 @@ def hash_of(text: str) -> str:
 def description_of(text: str) -> str:
     """What a unit's text says of itself. Raises BadInput."""
     return unitfile.parse(text).description
-
-
-def _json(value: dict[str, Any]) -> bytes:
-    return json.dumps(value, separators=(",", ":")).encode()
-
-
-def _fields(what: str, raw: bytes) -> Fields:
-    f = Fields.of("", parse_json(raw, LARGEST))
-    try:
-        f.number("schema", SCHEMA, SCHEMA)
-    except BadInput:
-        raise BadInput(f"{what} has another format than {SCHEMA}: a newer server wrote it") from None
-    return f
